@@ -1,0 +1,32 @@
+from alembic import context
+from sqlmodel import SQLModel
+
+import taskapi.auth.models
+import taskapi.tasks.models
+import taskapi.users.models  # noqa: F401 -- the tables register themselves
+from taskapi.db import open_engine
+from taskapi.settings import Settings
+
+
+def run() -> None:
+    """Run all migrations in one transaction.
+
+    SQLite changes a table by making it anew, and dropping the old one would delete the rows that
+    refer to it: foreign keys are not enforced meanwhile.
+    """
+    url = context.config.attributes.get("url") or Settings().database_url
+    if context.is_offline_mode():
+        context.configure(url=url, target_metadata=SQLModel.metadata, literal_binds=True)
+        with context.begin_transaction():
+            context.run_migrations()
+        return
+    engine = open_engine(url, foreign_keys=False).execution_options(begin="IMMEDIATE")
+    with engine.begin() as connection:
+        context.configure(
+            connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True
+        )
+        context.run_migrations()
+    engine.dispose()
+
+
+run()

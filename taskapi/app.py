@@ -1,0 +1,80 @@
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from taskapi import docs, errors, health, logs, migrations, problems
+from taskapi.auth.keys import load_secret_keys
+from taskapi.auth.router import router as auth_router
+from taskapi.auth.tokens import AccessTokens
+from taskapi.db import Database
+from taskapi.http import BodyLimit, HeadAsGet
+from taskapi.logs import RequestLog
+from taskapi.passwords import Passwords
+from taskapi.settings import Settings
+from taskapi.tasks.router import router as tasks_router
+from taskapi.users.router import router as users_router
+
+VERSION = "0.1.0"
+
+DESCRIPTION = "Users and their tasks. Register with `POST /users`, then log in with **Authorize**."
+
+logger = logging.getLogger(__name__)
+
+
+class TaskAPI(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["components"]["schemas"].update(problems.schemas())
+        return document
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """An application of its own: several, with different settings, can run in one process."""
+    app = TaskAPI(
+        title="taskapi",
+        version=VERSION,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # it would redirect to whatever the Host header says
+        exception_handlers=errors.HANDLERS,
+        middleware=[Middleware(RequestLog), Middleware(HeadAsGet), Middleware(BodyLimit)],
+        lifespan=_run,
+        generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    app.state.settings = settings
+    for router in (
+        auth_router,
+        users_router,
+        tasks_router,
+        health.router,
+        docs.router,
+    ):
+        app.include_router(router)
+    return app
+
+
+@asynccontextmanager
+async def _run(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    logs.configure(settings.log_format)
+    database = Database(settings.database_url, settings.database_connections)
+    app.state.database = database
+    app.state.tokens = AccessTokens(
+        load_secret_keys(settings, database), settings.access_token_lifetime
+    )
+    app.state.passwords = Passwords(
+        settings.password_hash_memory, settings.password_hash_iterations
+    )
+    app.state.revision = migrations.newest()
+    if database.file:
+        await to_thread.run_sync(migrations.upgrade, settings.database_url)
+        logger.info("database: %s", database.file)
+    yield
+    database.close()

@@ -1,0 +1,85 @@
+from collections.abc import Callable
+from typing import Annotated, TypeVar, TypeVarTuple
+
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordBearer
+from sqlmodel import Session
+
+from taskapi.auth.service import is_live
+from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
+from taskapi.db import Database
+from taskapi.deps import DatabaseDep
+from taskapi.problems import Unauthorized
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
+
+bearer = OAuth2PasswordBearer(
+    "auth/token",
+    auto_error=False,
+    description="Log in with the e-mail as username. Leave client_id and client_secret empty.",
+)
+
+
+class Caller:
+    """Whoever sent a valid access token, and the way to the database on their behalf.
+
+    The caller's login is checked in the transaction that does the work, so that it is one trip to
+    the database, and nothing happens for a login that has ended.
+    """
+
+    def __init__(self, database: Database, token: AccessToken) -> None:
+        self._database = database
+        self._token = token
+        self.user_id = token.user_id
+
+    async def read(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
+        """As `Database.read`.
+
+        Raises:
+            Unauthorized: the login has ended.
+        """
+        return await self._database.read(self._run, work, args)
+
+    async def write(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
+        """As `Database.write`.
+
+        Raises:
+            Unauthorized: the login has ended; nothing was written.
+        """
+        return await self._database.write(self._run, work, args)
+
+    def _run(self, session: Session, work: Callable[[Session, *Args], T], args: tuple[*Args]) -> T:
+        if not is_live(session, self._token):
+            raise _invalid_token("The login has ended.")
+        return work(session, *args)
+
+
+async def get_access_tokens(request: Request) -> AccessTokens:
+    tokens: AccessTokens = request.app.state.tokens
+    return tokens
+
+
+AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
+
+
+async def get_caller(
+    database: DatabaseDep, tokens: AccessTokensDep, encoded: Annotated[str | None, Depends(bearer)]
+) -> Caller:
+    if encoded is None:
+        raise Unauthorized(
+            "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
+        )
+    try:
+        return Caller(database, tokens.verify(encoded))
+    except InvalidToken as error:
+        raise _invalid_token(str(error)) from None
+
+
+def _invalid_token(description: str) -> Unauthorized:
+    """The challenge of RFC 6750, section 3.1."""
+    challenge = f'Bearer realm="taskapi", error="invalid_token", error_description="{description}"'
+    return Unauthorized(description, headers={"WWW-Authenticate": challenge})
+
+
+CallerDep = Annotated[Caller, Depends(get_caller)]

@@ -1,0 +1,98 @@
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import jwt
+
+from taskapi.schemas import MAX_ID, utc_now
+
+ALGORITHM = "HS256"
+ISSUER = AUDIENCE = "taskapi"
+TYPE = "at+jwt"
+"""Media type of a JWT access token (RFC 9068, section 2.1), so that no other JWT passes for one."""
+
+CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time"]
+
+
+class InvalidToken(Exception):
+    """The message is the `error_description` for the client (RFC 6750, section 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    user_id: int
+    session_id: int
+    auth_time: datetime
+    """When the user last proved the password (OpenID Connect Core, section 2)."""
+
+
+class AccessTokens:
+    """Issues and verifies JWT access tokens (RFC 9068), with HS256 and nothing else (RFC 8725)."""
+
+    def __init__(self, keys: Sequence[str], lifetime: int) -> None:
+        """The first of `keys` signs, all verify; `lifetime` in seconds."""
+        self._keys = keys
+        self.lifetime = lifetime
+
+    def issue(self, token: AccessToken) -> str:
+        now = utc_now()
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(token.user_id),
+            "iat": now,
+            "exp": now + timedelta(seconds=self.lifetime),
+            "jti": secrets.token_urlsafe(16),
+            "sid": str(token.session_id),
+            "auth_time": int(token.auth_time.timestamp()),
+        }
+        return jwt.encode(claims, self._keys[0], ALGORITHM, headers={"typ": TYPE})
+
+    def verify(self, encoded: str) -> AccessToken:
+        """Check everything that can be checked without the database.
+
+        Raises:
+            InvalidToken: it is not a token of this service, or has expired.
+        """
+        claims = self._decode(encoded)
+        try:
+            return AccessToken(
+                user_id=_id(claims["sub"]),
+                session_id=_id(claims["sid"]),
+                auth_time=datetime.fromtimestamp(claims["auth_time"], utc_now().tzinfo),
+            )
+        except (TypeError, ValueError, OverflowError, OSError):
+            raise InvalidToken("The access token is malformed.") from None
+
+    def _decode(self, encoded: str) -> dict[str, Any]:
+        for key in self._keys:
+            try:
+                token = jwt.decode_complete(
+                    encoded,
+                    key,
+                    algorithms=[ALGORITHM],
+                    audience=AUDIENCE,
+                    issuer=ISSUER,
+                    # Clocks of replicas differ; a token from the near future is no fault.
+                    options={"require": CLAIMS, "verify_iat": False},
+                )
+            except jwt.InvalidSignatureError:
+                continue
+            except jwt.ExpiredSignatureError:
+                raise InvalidToken("The access token has expired.") from None
+            except jwt.InvalidTokenError:
+                break
+            if token["header"].get("typ") != TYPE:
+                break
+            claims: dict[str, Any] = token["payload"]
+            return claims
+        raise InvalidToken("The access token is malformed.")
+
+
+def _id(claim: object) -> int:
+    number = int(claim) if isinstance(claim, str) and claim.isascii() and claim.isdigit() else 0
+    if not 1 <= number <= MAX_ID:
+        raise ValueError
+    return number

@@ -1,0 +1,29 @@
+"""What `create_app` has built, for handlers to ask for."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from taskapi.db import Database
+from taskapi.passwords import Passwords
+from taskapi.settings import Settings
+
+
+async def get_database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def get_passwords(request: Request) -> Passwords:
+    passwords: Passwords = request.app.state.passwords
+    return passwords
+
+
+async def get_settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+DatabaseDep = Annotated[Database, Depends(get_database)]
+PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]

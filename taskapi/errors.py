@@ -1,0 +1,92 @@
+"""Every error becomes a problem: FastAPI's, Starlette's and our own."""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
+
+from taskapi import problems
+
+# Those of RFC 9110 and PATCH (RFC 5789), as far as any route here can know them.
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+
+# A megabyte of unknown fields would otherwise be answered with several.
+MAX_FAULTS = 20
+MAX_POINTER = 200
+
+BY_STATUS: Mapping[int, tuple[type[problems.Problem], str]] = {
+    404: (problems.NotFound, "There is nothing at this address."),
+    405: (problems.MethodNotAllowed, "This address doesn't know the method."),
+    413: (problems.ContentTooLarge, "The body is too large."),
+}
+
+
+async def _answer_problem(request: Request, problem: problems.Problem) -> Response:
+    return problems.respond(request, problem)
+
+
+async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 400:  # FastAPI's answer to a body that can't even be read
+        fault = _fault("body", (), "This can't be read as what the Content-Type header says.")
+        return problems.respond(request, _invalid([fault]))
+    problem, detail = BY_STATUS[error.status_code]
+    headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else None
+    return problems.respond(request, problem(detail, headers=headers))
+
+
+async def _answer_validation_error(request: Request, error: RequestValidationError) -> Response:
+    if isinstance(error.body, bytes):  # FastAPI leaves what is not declared as JSON unparsed
+        return problems.respond(
+            request, problems.UnsupportedMediaType("The body must be application/json.")
+        )
+    return problems.respond(request, _invalid(_faults(error.errors())))
+
+
+def _invalid(faults: list[dict[str, str]]) -> problems.InvalidRequest:
+    places = ", ".join(f"{fault['in']} {fault['pointer']}".rstrip() for fault in faults)
+    return problems.InvalidRequest(f"Not accepted: {places}.", errors=faults)
+
+
+def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
+    faults = []
+    for error in list(errors)[:MAX_FAULTS]:
+        part, *place = error["loc"]
+        detail = error["msg"].removeprefix("Value error, ")
+        if error["type"] == "json_invalid":
+            detail = f"Not JSON: {error['ctx']['error']} at character {place.pop()}."
+        faults.append(_fault(part, place, detail))
+    return faults
+
+
+def _fault(part: str, place: Iterable[str | int], detail: str) -> dict[str, str]:
+    """`place` may hold names that the client chose: they are cut, and made encodable."""
+    steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
+    pointer = "".join("/" + step for step in steps)[:MAX_POINTER]
+    return {
+        "in": part,
+        "pointer": pointer.encode(errors="replace").decode(),
+        "detail": detail,
+    }
+
+
+def _allowed(request: Request) -> list[str]:
+    routes: list[BaseRoute] = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(
+            route.matches({**request.scope, "method": "GET" if method == "HEAD" else method})[0]
+            is Match.FULL
+            for route in routes
+        )
+    ]
+
+
+HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+    problems.Problem: _answer_problem,
+    HTTPException: _answer_http_exception,
+    RequestValidationError: _answer_validation_error,
+}

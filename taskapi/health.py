@@ -1,0 +1,27 @@
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from taskapi import migrations
+from taskapi.deps import DatabaseDep
+from taskapi.problems import Unavailable, responses
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/livez")
+async def check_liveness() -> Health:
+    """Tell that the process answers. It says nothing of the database: a restart mends none."""
+    return Health()
+
+
+@router.get("/readyz", responses=responses(Unavailable))
+async def check_readiness(request: Request, database: DatabaseDep) -> Health:
+    """Tell whether requests can be served: the database answers, and its schema is current."""
+    await database.read(migrations.check, request.app.state.revision)
+    return Health()

@@ -1,0 +1,4 @@
+from taskapi.app import create_app
+from taskapi.settings import Settings
+
+app = create_app(Settings())

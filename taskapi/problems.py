@@ -1,0 +1,270 @@
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An error that the client is told of, as problem details (RFC 9457).
+
+    Every kind is a subclass in this module. Its docstring says what happened, `advice` what the
+    client can do; both are the text of the page that `type` leads to.
+    """
+
+    status: ClassVar[int]
+    slug: ClassVar[str]
+    title: ClassVar[str]
+    advice: ClassVar[str]
+    example: ClassVar[dict[str, object]] = {}
+    """Members that this kind has beside those of RFC 9457."""
+
+    def __init__(
+        self, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers
+        self.members = members
+
+
+class Unauthorized(Problem):
+    """The request carries no access token, or one that is not valid (any more)."""
+
+    status = 401
+    slug = "unauthorized"
+    title = "Log in first"
+    advice = "Get an access token from POST /auth/token and send it as `Authorization: Bearer …`."
+
+
+class InvalidGrant(Problem):
+    """The credentials sent to the token endpoint are wrong (RFC 6749, section 5.2)."""
+
+    status = 401
+    slug = "invalid-grant"
+    title = "The login failed"
+    advice = "Check the e-mail and the password; which of them is wrong is not said on purpose."
+    example: ClassVar = {
+        "error": "invalid_grant",
+        "error_description": "The e-mail or the password is wrong.",
+    }
+
+
+class InvalidTokenRequest(Problem):
+    """The form sent to the token endpoint can't be used (RFC 6749, section 5.2)."""
+
+    status = 400
+    slug = "invalid-token-request"
+    title = "The token request is malformed"
+    advice = (
+        "Send an application/x-www-form-urlencoded form with grant_type=password, username (the "
+        "e-mail) and password, each once."
+    )
+    example: ClassVar = {
+        "error": "invalid_request",
+        "error_description": "Missing or not usable: password.",
+    }
+
+
+class Forbidden(Problem):
+    """The account that the request wants to change is not the caller's own."""
+
+    status = 403
+    slug = "forbidden"
+    title = "Not your account"
+    advice = "Change and delete only the account that you are logged in with."
+
+
+class NotFound(Problem):
+    """There is nothing at this address, or nothing that the caller may see."""
+
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+    advice = "Check the path and the id. A task is found by its owner only."
+
+
+class MethodNotAllowed(Problem):
+    """The resource exists, but doesn't know this method."""
+
+    status = 405
+    slug = "method-not-allowed"
+    title = "Method not allowed"
+    advice = "Use one of the methods in the Allow header."
+
+
+class EmailTaken(Problem):
+    """An account with this e-mail exists. Upper and lower case make no difference."""
+
+    status = 409
+    slug = "email-taken"
+    title = "The e-mail is taken"
+    advice = "Log in with it, or register another one."
+
+
+class ContentTooLarge(Problem):
+    """The request's body is larger than any that this service can use."""
+
+    status = 413
+    slug = "content-too-large"
+    title = "Content too large"
+    advice = "Send less; the detail says how much is accepted."
+
+
+class UnsupportedMediaType(Problem):
+    """The body is not declared to be JSON."""
+
+    status = 415
+    slug = "unsupported-media-type"
+    title = "Unsupported media type"
+    advice = "Send JSON with the header `Content-Type: application/json`."
+
+
+class InvalidRequest(Problem):
+    """Something in the request's path, query or body doesn't fit what the operation takes."""
+
+    status = 422
+    slug = "invalid-request"
+    title = "The request is invalid"
+    advice = "`errors` lists each fault: `in` names the part of the request, `pointer` the place."
+    example: ClassVar = {
+        "errors": [{"in": "body", "pointer": "/title", "detail": "Field required"}]
+    }
+
+
+class InternalError(Problem):
+    """The service met a fault of its own. It is in the log under the request id."""
+
+    status = 500
+    slug = "internal-error"
+    title = "Internal error"
+    advice = "Report it with the request id, which `instance` and the X-Request-ID header carry."
+
+
+class Unavailable(Problem):
+    """The service can't do this for the moment, for example because its database is away."""
+
+    status = 503
+    slug = "unavailable"
+    title = "Temporarily unavailable"
+    advice = "Try again after the seconds in the Retry-After header. Nothing was changed."
+
+
+PROBLEMS = {problem.slug: problem for problem in Problem.__subclasses__()}
+
+
+class ProblemDetails(BaseModel):
+    """Problem details for HTTP APIs (RFC 9457)."""
+
+    model_config = {"title": "Problem", "use_attribute_docstrings": True}
+
+    type: str = Field(json_schema_extra={"format": "uri-reference"})
+    """Address of a page about this kind of problem; tell kinds apart by it."""
+    title: str
+    """The kind of problem in a few words."""
+    status: int
+    """The HTTP status code."""
+    detail: str
+    """What was wrong with this request."""
+    instance: str
+    """The request id, as in the X-Request-ID header and in the service's log."""
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = {
+        "serialize_by_alias": True,
+        "use_attribute_docstrings": True,
+        "validate_by_name": True,
+    }
+
+    part: str = Field(alias="in", json_schema_extra={"enum": ["path", "query", "header", "body"]})
+    """The part of the request: `path`, `query`, `header` or `body`."""
+    pointer: str
+    """JSON pointer (RFC 6901) into that part; empty for all of it."""
+    detail: str
+    """What is wrong there."""
+
+
+class InvalidRequestDetails(ProblemDetails):
+    """Problem details of a request that is invalid, with every fault that was found."""
+
+    model_config = {"title": "InvalidRequest"}
+
+    errors: list[Fault]
+
+
+class TokenProblemDetails(ProblemDetails):
+    """Problem details that are an OAuth 2.0 error response as well (RFC 6749, section 5.2)."""
+
+    model_config = {"title": "TokenProblem"}
+
+    error: str
+    error_description: str
+
+
+_DETAILS: dict[type[Problem], type[ProblemDetails]] = {
+    InvalidRequest: InvalidRequestDetails,
+    InvalidGrant: TokenProblemDetails,
+    InvalidTokenRequest: TokenProblemDetails,
+}
+
+
+def schemas() -> dict[str, Any]:
+    """What `responses` refers to, for `components/schemas` of the OpenAPI document."""
+    models: set[type[BaseModel]] = {ProblemDetails, *_DETAILS.values()}
+    _, schema = models_json_schema(
+        [(model, "serialization") for model in models],
+        ref_template="#/components/schemas/{model}",
+    )
+    definitions: dict[str, Any] = schema["$defs"]
+    return definitions
+
+
+def example(problem: type[Problem]) -> dict[str, Any]:
+    return {
+        "type": f"/problems/{problem.slug}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.__doc__,
+        "instance": "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e",
+    } | problem.example
+
+
+def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of an operation that can answer with these problems."""
+    documented: dict[int | str, dict[str, Any]] = {}
+    for problem in problems:
+        model = _DETAILS.get(problem, ProblemDetails).__name__
+        documented[problem.status] = {
+            "description": problem.title,
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": {"$ref": f"#/components/schemas/{model}"},
+                    "examples": {problem.slug: {"value": example(problem)}},
+                }
+            },
+        }
+    return documented
+
+
+def respond(request: Request, problem: Problem) -> JSONResponse:
+    root_path = request.scope.get("root_path", "").rstrip("/")
+    return JSONResponse(
+        {
+            "type": f"{root_path}/problems/{problem.slug}",
+            "title": problem.title,
+            "status": problem.status,
+            "detail": problem.detail,
+            "instance": request.state.request_id,
+            **problem.members,
+        },
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )

@@ -1,0 +1,75 @@
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Path
+from pydantic import AfterValidator, Field, StringConstraints
+from sqlalchemy import BigInteger, Integer
+from sqlmodel import SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+MAX_ID = 2**53 - 1
+"""The largest integer that every JSON client reads exactly (RFC 8259, section 6)."""
+
+# SQLite numbers rows by itself, and never twice, in an INTEGER column only; that has 64 bits there.
+ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
+
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+def _refuse_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("NUL characters are not allowed")
+    return text
+
+
+Text = Annotated[
+    str,
+    AfterValidator(_refuse_nul),
+    Field(json_schema_extra={"pattern": r"^[^\u0000]*$"}),
+]
+"""Text that every database stores: no NUL, which PostgreSQL refuses; lone surrogates, which no
+encoding knows, are refused by Pydantic."""
+
+Line = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1)]
+"""Text that says something: trimmed, and not empty after that."""
+
+
+def _drop_null_defaults(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        if field.get("default", ...) is None:
+            del field["default"]
+
+
+class Body(SQLModel):
+    """A request body: unknown fields are refused, so that a typo is never silently dropped.
+
+    A field that may be left out, but not be null, has its plain type and the default None, which
+    the document does not show.
+    """
+
+    model_config = {
+        "extra": "forbid",
+        "json_schema_extra": _drop_null_defaults,
+        "use_attribute_docstrings": True,
+    }
+
+
+class Resource(SQLModel):
+    """A response. Its table may derive from it: FastAPI sends only the fields declared here."""
+
+    model_config = {
+        "revalidate_instances": "subclass-instances",
+        "use_attribute_docstrings": True,
+    }
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,91 @@
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import StringConstraints
+from sqlalchemy import Enum, Index
+from sqlmodel import Field
+
+from taskapi.pagination import Page
+from taskapi.schemas import ID_COLUMN, Body, Id, Line, Resource, Text, utc_now
+
+
+class TaskStatus(StrEnum):
+    NEW = "новая"
+    IN_PROGRESS = "в процессе"
+    DONE = "завершена"
+
+
+Title = Annotated[Line, StringConstraints(max_length=200)]
+Description = Annotated[Text, StringConstraints(max_length=10_000)]
+
+
+class TaskReplace(Body):
+    """All of a task that its owner can set."""
+
+    title: Title
+    """What is to be done."""
+    description: Description
+    """The details; may be empty."""
+    status: TaskStatus
+
+
+class TaskCreate(TaskReplace):
+    """A new task."""
+
+    description: Description = ""
+    """The details; may be empty."""
+    status: TaskStatus = TaskStatus.NEW
+
+
+class TaskPatch(TaskReplace):
+    """The fields to change; the others stay as they are."""
+
+    title: Title = Field(default=None)
+    """What is to be done."""
+    description: Description = Field(default=None)
+    """The details; may be empty."""
+    status: TaskStatus = Field(default=None)
+
+
+class TaskPublic(Resource):
+    id: Id
+    """Given once, and never again to another task."""
+    title: Title
+    description: Description
+    status: TaskStatus
+    user_id: Id
+    """The owner."""
+    created_at: datetime
+    updated_at: datetime
+    """When a field changed last."""
+
+
+class Task(TaskPublic, table=True):
+    __tablename__ = "tasks"
+    __table_args__ = (
+        Index(None, "user_id", "id"),
+        Index(None, "user_id", "status", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
+    status: TaskStatus = Field(
+        sa_type=Enum(
+            TaskStatus,
+            name="status",
+            native_enum=False,
+            create_constraint=True,
+            validate_strings=True,
+            length=16,
+            values_callable=lambda statuses: [status.value for status in statuses],
+        )
+    )
+    user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=ID_COLUMN)
+    created_at: datetime = Field(default_factory=utc_now)
+    updated_at: datetime = Field(default_factory=utc_now)
+
+
+class TaskPage(Page):
+    status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
+    """Only tasks with one of these statuses; all when there is none."""

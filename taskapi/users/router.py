@@ -1,0 +1,98 @@
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import SecretStr
+
+from taskapi.auth.deps import CallerDep
+from taskapi.deps import DatabaseDep, PasswordsDep
+from taskapi.pagination import Page, paginate
+from taskapi.problems import (
+    ContentTooLarge,
+    EmailTaken,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMediaType,
+    responses,
+)
+from taskapi.schemas import PathId
+from taskapi.users import service
+from taskapi.users.models import User, UserCreate, UserPatch, UserPublic, UserReplace
+
+router = APIRouter(prefix="/users", tags=["users"], responses=responses(Unavailable))
+
+BODY = (ContentTooLarge, UnsupportedMediaType, InvalidRequest)
+OWN = (Unauthorized, Forbidden, NotFound)
+
+
+@router.post("", status_code=201, responses=responses(EmailTaken, *BODY))
+async def create_user(
+    database: DatabaseDep,
+    passwords: PasswordsDep,
+    request: Request,
+    response: Response,
+    body: UserCreate,
+) -> UserPublic:
+    """Register an account. Anyone can."""
+    password_hash = await passwords.hash(body.password.get_secret_value())
+    user = await database.write(service.create_user, body, password_hash)
+    response.headers["Location"] = f"{request.url.path}/{user.id}"
+    return user
+
+
+@router.get("", responses=responses(Unauthorized, InvalidRequest))
+async def list_users(
+    caller: CallerDep, page: Annotated[Page, Query()], request: Request, response: Response
+) -> Sequence[UserPublic]:
+    """List all accounts, by id. The `Link` header leads to the next page."""
+    users = await caller.read(service.list_users, page)
+    return paginate(users, page, request, response)
+
+
+@router.get("/me", responses=responses(Unauthorized))
+async def read_me(caller: CallerDep) -> UserPublic:
+    """Read the account that is logged in."""
+    return await caller.read(service.get_user, caller.user_id)
+
+
+@router.get("/{user_id}", responses=responses(Unauthorized, NotFound, InvalidRequest))
+async def read_user(caller: CallerDep, user_id: PathId) -> UserPublic:
+    """Read an account."""
+    return await caller.read(service.get_user, user_id)
+
+
+@router.put("/{user_id}", responses=responses(*OWN, EmailTaken, *BODY))
+async def replace_user(
+    caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
+) -> UserPublic:
+    """Replace the name and the e-mail of one's own account, and the password if it is sent."""
+    return await _update(caller, passwords, user_id, body)
+
+
+@router.patch("/{user_id}", responses=responses(*OWN, EmailTaken, *BODY))
+async def update_user(
+    caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
+) -> UserPublic:
+    """Change the fields of one's own account that are sent."""
+    return await _update(caller, passwords, user_id, body)
+
+
+@router.delete("/{user_id}", status_code=204, responses=responses(*OWN, InvalidRequest))
+async def delete_user(caller: CallerDep, user_id: PathId) -> None:
+    """Delete one's own account, with all its tasks and logins."""
+    await caller.write(service.delete_user, caller.user_id, user_id)
+
+
+async def _update(
+    caller: CallerDep, passwords: PasswordsDep, user_id: int, changes: UserReplace
+) -> User:
+    """Hashing is for the owner only, and not done while a transaction is open."""
+    password_hash = None
+    password: SecretStr | None = changes.password
+    if password is not None:
+        await caller.read(service.check_own, caller.user_id, user_id)
+        password_hash = await passwords.hash(password.get_secret_value())
+    return await caller.write(service.update_user, caller.user_id, user_id, changes, password_hash)

@@ -1,0 +1,86 @@
+from collections.abc import Sequence
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, delete, select
+
+from taskapi.pagination import Page
+from taskapi.problems import EmailTaken, Forbidden, NotFound
+from taskapi.users.models import User, UserCreate, UserReplace, email_key, normalize_email
+
+
+def list_users(session: Session, page: Page) -> Sequence[User]:
+    """One more than fits the page, if there are any more."""
+    query = select(User).where(col(User.id) > page.position)
+    return session.exec(query.order_by(col(User.id)).limit(page.limit + 1)).all()
+
+
+def get_user(session: Session, user_id: int) -> User:
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user.")
+    return user
+
+
+def find_login(session: Session, username: str) -> User | None:
+    """The account with this e-mail; None also where it is no e-mail at all."""
+    try:
+        key = email_key(normalize_email(username))
+    except ValueError:
+        return None
+    return session.exec(select(User).where(User.email_key == key)).one_or_none()
+
+
+def create_user(session: Session, new: UserCreate, password_hash: str) -> User:
+    user = User(
+        name=new.name,
+        email=new.email,
+        email_key=email_key(new.email),
+        password_hash=password_hash,
+    )
+    session.add(user)
+    _flush(session)
+    return user
+
+
+def check_own(session: Session, caller_id: int, user_id: int) -> None:
+    """Accounts are changed by their owner only.
+
+    Raises:
+        NotFound: there is no such account.
+        Forbidden: it is somebody else's.
+    """
+    if user_id != caller_id:
+        get_user(session, user_id)
+        raise Forbidden("This is another user's account.")
+
+
+def update_user(
+    session: Session,
+    caller_id: int,
+    user_id: int,
+    changes: UserReplace,
+    password_hash: str | None,
+) -> User:
+    """Change the fields that are set in `changes`, and the password if there is a new hash."""
+    check_own(session, caller_id, user_id)
+    user = get_user(session, user_id)
+    user.sqlmodel_update(changes.model_dump(exclude_unset=True, exclude={"password"}))
+    user.email_key = email_key(user.email)
+    if password_hash is not None:
+        user.password_hash = password_hash
+    _flush(session)
+    return user
+
+
+def delete_user(session: Session, caller_id: int, user_id: int) -> None:
+    """Delete the account; the database deletes its tasks and sessions with it."""
+    check_own(session, caller_id, user_id)
+    session.exec(delete(User).where(col(User.id) == user_id))
+
+
+def _flush(session: Session) -> None:
+    """E-mails are the only thing that can collide, and only the database can tell in a race."""
+    try:
+        session.flush()
+    except IntegrityError:
+        raise EmailTaken("An account with this e-mail exists.") from None
