@@ -28,8 +28,18 @@ logger = logging.getLogger(__name__)
 
 class TaskAPI(FastAPI):
     def openapi(self) -> dict[str, Any]:
+        """The document without FastAPI's own 422, which operations answer in their own way."""
         document = super().openapi()
-        document["components"]["schemas"].update(problems.schemas())
+        schemas = document["components"]["schemas"]
+        schemas.update(problems.schemas())
+        if schemas.pop("HTTPValidationError", None):
+            del schemas["ValidationError"]
+            for operations in document["paths"].values():
+                for operation in operations.values():
+                    if "application/json" in operation["responses"].get("422", {}).get(
+                        "content", {}
+                    ):
+                        del operation["responses"]["422"]
         return document
 
 

@@ -17,6 +17,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 MAX_FAULTS = 20
 MAX_POINTER = 200
 
+# Where Pydantic speaks of regular expressions or of extra inputs.
+MESSAGES = {
+    "extra_forbidden": "There is no such field.",
+    "string_pattern_mismatch": "NUL characters are not allowed.",
+}
+
 BY_STATUS: Mapping[int, tuple[type[problems.Problem], str]] = {
     404: (problems.NotFound, "There is nothing at this address."),
     405: (problems.MethodNotAllowed, "This address doesn't know the method."),
@@ -54,7 +60,7 @@ def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
     faults = []
     for error in list(errors)[:MAX_FAULTS]:
         part, *place = error["loc"]
-        detail = error["msg"].removeprefix("Value error, ")
+        detail = MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
         if error["type"] == "json_invalid":
             detail = f"Not JSON: {error['ctx']['error']} at character {place.pop()}."
         faults.append(_fault(part, place, detail))
@@ -62,14 +68,10 @@ def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def _fault(part: str, place: Iterable[str | int], detail: str) -> dict[str, str]:
-    """`place` may hold names that the client chose: they are cut, and made encodable."""
+    """`place` may hold names that the client chose, of any length."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
     pointer = "".join("/" + step for step in steps)[:MAX_POINTER]
-    return {
-        "in": part,
-        "pointer": pointer.encode(errors="replace").decode(),
-        "detail": detail,
-    }
+    return {"in": part, "pointer": pointer, "detail": detail}
 
 
 def _allowed(request: Request) -> list[str]:

@@ -33,8 +33,9 @@ def _position(cursor: str) -> int:
     return int(position[1])
 
 
-def _check(cursor: str) -> str:
-    _position(cursor)
+def _check(cursor: str | None) -> str | None:
+    if cursor is not None:
+        _position(cursor)
     return cursor
 
 
@@ -46,8 +47,8 @@ class Page(BaseModel):
     limit: int = Field(default=50, ge=1, le=100)
     """The most items to answer with."""
 
-    after: Annotated[str, AfterValidator(_check)] | SkipJsonSchema[None] = Field(
-        default=None, max_length=100
+    after: Annotated[str | SkipJsonSchema[None], Field(max_length=100), AfterValidator(_check)] = (
+        None
     )
     """Where the page starts: the cursor in the previous page's `Link` header."""
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 from sqlalchemy import BigInteger, Integer
 from sqlmodel import SQLModel
 
@@ -24,17 +24,7 @@ Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def _refuse_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("NUL characters are not allowed")
-    return text
-
-
-Text = Annotated[
-    str,
-    AfterValidator(_refuse_nul),
-    Field(json_schema_extra={"pattern": r"^[^\u0000]*$"}),
-]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """Text that every database stores: no NUL, which PostgreSQL refuses; lone surrogates, which no
 encoding knows, are refused by Pydantic."""
 

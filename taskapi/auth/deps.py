@@ -66,7 +66,7 @@ AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
 async def get_caller(
     database: DatabaseDep, tokens: AccessTokensDep, encoded: Annotated[str | None, Depends(bearer)]
 ) -> Caller:
-    if encoded is None:
+    if not encoded:
         raise Unauthorized(
             "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
         )

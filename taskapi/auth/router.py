@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
 from taskapi.auth import service
@@ -29,7 +29,7 @@ class PasswordGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["password"]
-    username: str = Field(max_length=254)
+    username: Annotated[str, StringConstraints(strip_whitespace=True, max_length=254)]
     """The e-mail."""
     password: SecretStr = Field(max_length=128)
 
@@ -54,6 +54,9 @@ class TokenRoute(APIRoute):
 
         async def handle_token_request(request: Request) -> Response:
             try:
+                form = await request.form()
+                if len(form.multi_items()) > len(form):
+                    raise _invalid("invalid_request", "A parameter is sent more than once.")
                 return await handle(request)
             except RequestValidationError as error:
                 raise _explain(error) from None

@@ -1,0 +1,230 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.api import Api, check_problem, faults
+
+STATUSES = ["новая", "в процессе", "завершена"]
+
+
+def test_a_new_task_has_a_title_and_defaults(anna: Api) -> None:
+    answer = anna.post("/tasks", json={"title": "Buy bread"})
+    task = answer.json()
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/tasks/{task['id']}"
+    assert task == {
+        "id": task["id"],
+        "title": "Buy bread",
+        "description": "",
+        "status": "новая",
+        "user_id": anna.user_id,
+        "created_at": task["created_at"],
+        "updated_at": task["created_at"],
+    }
+    assert anna.get(answer.headers["location"]).json() == task
+
+
+def test_timestamps_are_utc_with_an_offset(anna: Api) -> None:
+    before = datetime.now(UTC)
+    created = datetime.fromisoformat(anna.create_task()["created_at"])
+    assert created.utcoffset() == UTC.utcoffset(None)
+    assert before <= created <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_is_stored_by_its_value(anna: Api, status: str) -> None:
+    task = anna.create_task(status=status)
+    assert anna.get(f"/tasks/{task['id']}").json()["status"] == status
+
+
+@pytest.mark.parametrize("status", ["NEW", "Новая", "новая ", "done", "", None, 1])
+def test_any_other_status_is_refused(anna: Api, status: object) -> None:
+    answer = anna.post("/tasks", json={"title": "Buy bread", "status": status})
+    assert faults(answer) == [("body", "/status")]
+
+
+def test_a_title_is_trimmed(anna: Api) -> None:
+    assert anna.create_task("  Buy bread\n")["title"] == "Buy bread"
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({}, "/title"),
+        ({"title": None}, "/title"),
+        ({"title": 1}, "/title"),
+        ({"title": ""}, "/title"),
+        ({"title": " \t\n"}, "/title"),
+        ({"title": "x" * 201}, "/title"),
+        ({"title": "a\0b"}, "/title"),
+        ({"title": "x", "description": None}, "/description"),
+        ({"title": "x", "description": "x" * 10_001}, "/description"),
+        ({"title": "x", "id": 5}, "/id"),
+        ({"title": "x", "user_id": 1}, "/user_id"),
+        ({"title": "x", "Status": "новая"}, "/Status"),
+        ([], ""),
+        ("x", ""),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused_with_the_place(
+    anna: Api, body: object, place: str
+) -> None:
+    assert faults(anna.post("/tasks", json=body)) == [("body", place)]
+    assert anna.get("/tasks").json() == []
+
+
+def test_the_longest_texts_count_characters_and_not_bytes(anna: Api) -> None:
+    task = anna.create_task("щ" * 200, description="🙂" * 10_000)
+    assert anna.get(f"/tasks/{task['id']}").json()["description"] == "🙂" * 10_000
+
+
+def test_replacing_a_task_sets_every_field(anna: Api) -> None:
+    task = anna.create_task("Buy bread", description="Rye")
+    new = {"title": "Sell bread", "description": "", "status": "завершена"}
+    answer = anna.put(f"/tasks/{task['id']}", json=new)
+    assert answer.status_code == 200
+    assert answer.json() == {**task, **new, "updated_at": answer.json()["updated_at"]}
+    assert anna.get(f"/tasks/{task['id']}").json() == answer.json()
+
+
+def test_replacing_a_task_demands_every_field_and_wipes_none(anna: Api) -> None:
+    task = anna.create_task("Buy bread", description="Rye")
+    answer = anna.put(f"/tasks/{task['id']}", json={"title": "Sell bread"})
+    assert faults(answer) == [("body", "/description"), ("body", "/status")]
+    assert anna.get(f"/tasks/{task['id']}").json() == task
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"title": "Sell bread"},
+        {"description": "Rye"},
+        {"status": "в процессе"},
+        {"title": "Sell bread", "status": "завершена"},
+    ],
+)
+def test_patching_a_task_changes_only_what_is_sent(anna: Api, change: dict[str, Any]) -> None:
+    task = anna.create_task("Buy bread", description="White")
+    answer = anna.patch(f"/tasks/{task['id']}", json=change)
+    assert answer.status_code == 200
+    assert answer.json() == {**task, **change, "updated_at": answer.json()["updated_at"]}
+    assert answer.json()["updated_at"] > task["updated_at"]
+    assert anna.get(f"/tasks/{task['id']}").json() == answer.json()
+
+
+@pytest.mark.parametrize("change", [{}, {"title": "Buy bread"}])
+def test_a_patch_that_changes_nothing_is_no_update(anna: Api, change: dict[str, Any]) -> None:
+    task = anna.create_task("Buy bread")
+    assert anna.patch(f"/tasks/{task['id']}", json=change).json() == task
+
+
+@pytest.mark.parametrize("field", ["title", "description", "status"])
+def test_a_patch_can_not_set_a_field_to_null(anna: Api, field: str) -> None:
+    task = anna.create_task()
+    answer = anna.patch(f"/tasks/{task['id']}", json={field: None})
+    assert faults(answer) == [("body", f"/{field}")]
+
+
+def test_a_deleted_task_is_gone(anna: Api) -> None:
+    task = anna.create_task()
+    answer = anna.delete(f"/tasks/{task['id']}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    check_problem(anna.get(f"/tasks/{task['id']}"), 404, "not-found")
+    check_problem(anna.delete(f"/tasks/{task['id']}"), 404, "not-found")
+
+
+def test_the_id_of_a_deleted_task_is_not_given_again(anna: Api) -> None:
+    task = anna.create_task()
+    anna.delete(f"/tasks/{task['id']}")
+    assert anna.create_task()["id"] > task["id"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_somebody_elses_task_looks_like_none(anna: Api, boris: Api, method: str) -> None:
+    task = anna.create_task()
+    body = {"title": "x", "description": "", "status": "новая"}
+    options = {"json": body} if method in {"PUT", "PATCH"} else {}
+    headers = {"X-Request-ID": "the-same"}
+    hers = boris.request(method, f"/tasks/{task['id']}", headers=headers, **options)
+    none = boris.request(method, f"/tasks/{task['id'] + 1}", headers=headers, **options)
+    check_problem(hers, 404, "not-found")
+    assert hers.content == none.content
+    assert hers.headers == none.headers
+    assert anna.get(f"/tasks/{task['id']}").json() == task
+
+
+@pytest.mark.parametrize("task_id", ["0", "-1", str(2**53), str(2**63), str(10**30), "x", "1.5"])
+def test_an_id_that_can_not_be_is_refused(anna: Api, task_id: str) -> None:
+    assert faults(anna.get(f"/tasks/{task_id}")) == [("path", "/task_id")]
+
+
+def test_the_largest_id_is_simply_not_there(anna: Api) -> None:
+    check_problem(anna.get(f"/tasks/{2**53 - 1}"), 404, "not-found")
+
+
+def test_a_list_holds_ones_own_tasks_only(anna: Api, boris: Api) -> None:
+    hers = [anna.create_task("hers 1"), anna.create_task("hers 2")]
+    his = [boris.create_task("his")]
+    assert anna.get("/tasks").json() == hers
+    assert boris.get("/tasks").json() == his
+
+
+def test_an_empty_list_is_a_list(anna: Api) -> None:
+    answer = anna.get("/tasks")
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert "link" not in answer.headers
+
+
+def test_a_list_is_filtered_by_status(anna: Api) -> None:
+    tasks = [anna.create_task(status=status) for status in STATUSES]
+    assert anna.get("/tasks", params={"status": "в процессе"}).json() == [tasks[1]]
+    both = {"status": ["новая", "завершена"]}
+    assert anna.get("/tasks", params=both).json() == [tasks[0], tasks[2]]
+
+
+def test_links_lead_through_all_pages_and_keep_the_filter(anna: Api) -> None:
+    wanted = [anna.create_task(str(number), status="завершена") for number in range(5)]
+    anna.create_task("another")
+    seen, path = [], "/tasks?status=завершена&limit=2"
+    for size in (2, 2, 1):
+        answer = anna.get(path)
+        assert len(answer.json()) == size
+        seen += answer.json()
+        path = answer.links.get("next", {}).get("url", "")
+    assert seen == wanted
+    assert path == ""
+
+
+def test_pages_neither_skip_nor_repeat_while_tasks_come_and_go(anna: Api) -> None:
+    tasks = [anna.create_task(str(number)) for number in range(4)]
+    first = anna.get("/tasks?limit=2")
+    anna.delete(f"/tasks/{tasks[0]['id']}")
+    new = anna.create_task("new")
+    second = anna.get(first.links["next"]["url"])
+    assert [*first.json(), *second.json()] == tasks
+    third = anna.get(second.links["next"]["url"])
+    assert third.json() == [new]
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ("limit=0", "/limit"),
+        ("limit=101", "/limit"),
+        ("limit=-1", "/limit"),
+        (f"limit={10**30}", "/limit"),
+        ("limit=x", "/limit"),
+        ("status=done", "/status/0"),
+        ("statsu=новая", "/statsu"),
+        ("after=x", "/after"),
+        ("after=", "/after"),
+        ("after=%00", "/after"),
+        ("after=" + "x" * 101, "/after"),
+        ("after=aWQ6OTk5OTk5OTk5OTk5OTk5OQ", "/after"),  # id:9999999999999999
+    ],
+)
+def test_a_query_that_does_not_fit_is_refused_with_the_place(
+    anna: Api, query: str, place: str
+) -> None:
+    assert faults(anna.get(f"/tasks?{query}")) == [("query", place)]

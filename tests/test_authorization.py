@@ -1,0 +1,72 @@
+"""Who may do what: every operation, tried as nobody, as its owner, as another and after the end."""
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from tests.api import Api, check_problem
+from tests.operations import OPERATIONS, Operation, documented
+
+each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+
+
+@pytest.fixture
+def task_id(anna: Api) -> int:
+    task_id: int = anna.create_task()["id"]
+    return task_id
+
+
+def call(operation: Operation, caller: Api, owner: Api, task_id: int) -> Response:
+    path = operation.path.format(user_id=owner.user_id, task_id=task_id)
+    return caller.request(operation.method, path, **operation.options)
+
+
+def test_every_operation_is_known_here(client: TestClient) -> None:
+    assert isinstance(client.app, FastAPI)
+    assert sorted(documented(client.app)) == sorted(map(str, OPERATIONS))
+
+
+@each_operation
+def test_the_document_says_who_needs_to_log_in(client: TestClient, operation: Operation) -> None:
+    assert isinstance(client.app, FastAPI)
+    declared = documented(client.app)[str(operation)]
+    assert bool(declared.get("security")) is not operation.public
+    assert ("401" in declared["responses"]) is (not operation.public or bool(operation.form))
+
+
+@each_operation
+def test_the_owner_may(anna: Api, task_id: int, operation: Operation) -> None:
+    assert call(operation, anna, anna, task_id).status_code == operation.success
+
+
+@each_operation
+def test_nobody_may_what_is_not_public(anna: Api, task_id: int, operation: Operation) -> None:
+    path = operation.path.format(user_id=anna.user_id, task_id=task_id)
+    answer = anna.client.request(operation.method, path, **operation.options)
+    if operation.public:
+        assert answer.status_code == operation.success
+    else:
+        check_problem(answer, 401, "unauthorized")
+        assert answer.headers["www-authenticate"] == 'Bearer realm="taskapi"'
+
+
+@each_operation
+def test_another_user_may_not_what_is_the_owners(
+    anna: Api, boris: Api, task_id: int, operation: Operation
+) -> None:
+    before = anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()
+    answer = call(operation, boris, anna, task_id)
+    assert answer.status_code == (operation.stranger or operation.success)
+    assert (anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()) == before
+
+
+@each_operation
+def test_a_dead_token_opens_nothing(anna: Api, boris: Api, operation: Operation) -> None:
+    task_id = boris.create_task()["id"]
+    anna.delete(f"/users/{anna.user_id}")
+    answer = call(operation, anna, boris, task_id)
+    if not operation.public:
+        problem = check_problem(answer, 401, "unauthorized")
+        assert problem["detail"] == "The login has ended."
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"]

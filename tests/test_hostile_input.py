@@ -1,0 +1,167 @@
+"""Nothing that a client sends makes the service fail: never a 5xx, never a traceback."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from tests.api import Api
+from tests.operations import OPERATIONS, Operation, documented
+
+JSON = {"Content-Type": "application/json"}
+
+IDS = [
+    "0",
+    "-1",
+    "1.5",
+    "1e3",
+    "x",
+    "null",
+    "NaN",
+    "१",
+    "%00",
+    "%ed%a0%80",
+    "%ff",
+    "..%2f",
+    "' OR 1",
+]
+IDS += [str(number) for number in (2**31, 2**53, 2**63 - 1, 2**63, 2**64, 10**30)] + ["9" * 5000]
+
+JSON_VALUES = [
+    b"null",
+    b"true",
+    b"0",
+    b"-1",
+    b"1e400",
+    b"NaN",
+    b"-Infinity",
+    str(2**53).encode(),
+    str(2**63).encode(),
+    b"1" + b"0" * 30,
+    b"1" * 5000,
+    b'""',
+    b'"\\u0000"',
+    b'"\\ud800"',
+    b'"\\udfff\\ud800"',
+    b'"\xed\xa0\x80"',
+    b'"\xff"',
+    b'"' + b"x" * 1_000_000 + b'"',
+    b'"' + b"x" * 200_000 + b'"',
+    b"[]",
+    b"[" * 100_000,
+    b"{}",
+    b'{"a":1}',
+]
+
+BODIES = [
+    b"",
+    b" ",
+    b"{",
+    b"{}",
+    b"[]",
+    b"null",
+    b"x",
+    b"\xff\xfe{\x00}\x00",
+    b"\xef\xbb\xbf{}",
+    b'{"\\ud800":1}',
+    b'{"\xff":1}',
+    b'{"__proto__":1,"":2,"~/":3}',
+    b"{" + b",".join(b'"%d":1' % number for number in range(20_000)) + b"}",
+    b'{"a":' * 50_000,
+]
+
+TYPES = [None, "", "text/plain", "application/json", "application/jsonx", "multipart/form-data"]
+TYPES += ["application/x-www-form-urlencoded", "application/json; charset=utf-16", "\u00ff/x", ";"]
+
+
+def check_answered(answer: Response) -> None:
+    assert answer.status_code < 500, answer.text
+    assert "Traceback" not in answer.text
+    assert answer.headers["x-request-id"]
+    if answer.status_code >= 400:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert len(answer.content) < 10_000
+        answer.json()
+
+
+def hostile_bodies(operation: Operation) -> Iterator[bytes]:
+    """Bodies in which one field at a time is hostile, or sent twice."""
+    yield from BODIES
+    for field in operation.body or {}:
+        name = b'"%s"' % field.encode()
+        for value in JSON_VALUES:
+            yield b"{%s:%s}" % (name, value)
+            yield b'{%s:"x",%s:%s}' % (name, name, value)
+
+
+@pytest.fixture
+def paths(anna: Api) -> dict[str, Any]:
+    return {"user_id": anna.user_id, "task_id": anna.create_task()["id"]}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_ids(anna: Api, operation: Operation) -> None:
+    for hostile in IDS if "{" in operation.path else []:
+        path = operation.path.format(user_id=hostile, task_id=hostile)
+        check_answered(anna.request(operation.method, path, **operation.options))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_queries(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
+    assert isinstance(anna.client.app, FastAPI)
+    parameters = documented(anna.client.app)[str(operation)].get("parameters", [])
+    names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
+    for name in [*names, "unknown", "%00", "%ff", ""]:
+        for value in [*IDS, "", "&".join([f"{name}=1"] * 500)]:
+            path = f"{operation.path.format(**paths)}?{name}={value}"
+            if operation.method != "DELETE":
+                check_answered(anna.request(operation.method, path, **operation.options))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_bodies(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
+    path = operation.path.format(**paths)
+    for body in hostile_bodies(operation):
+        check_answered(anna.request(operation.method, path, content=body, headers=JSON))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_content_types(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
+    path = operation.path.format(**paths)
+    for content_type in TYPES:
+        for body in (b"", b"{}", b"\xff=\x00&%ff", b"--x\r\n"):
+            headers = {} if content_type is None else {b"Content-Type": content_type.encode()}
+            check_answered(anna.request(operation.method, path, content=body, headers=headers))
+
+
+def test_form_fields(client: TestClient) -> None:
+    values = [b"", b"%00", b"%ff", b"%ed%a0%80", b"%", b"+", b"x" * 1_000_000, b"x" * 200_000]
+    for field in (b"grant_type", b"username", b"password", b"scope", b"%00"):
+        for value in values:
+            form = b"grant_type=password&username=a@b.c&password=12345678&%s=%s" % (field, value)
+            content_type = {"Content-Type": "application/x-www-form-urlencoded"}
+            check_answered(client.post("/auth/token", content=form, headers=content_type))
+
+
+def test_a_thousand_form_fields(client: TestClient) -> None:
+    form = {f"field{number}": "x" for number in range(2000)}
+    check_answered(client.post("/auth/token", data=form))
+
+
+@pytest.mark.parametrize(
+    "path", ["/%00", "/%ff", "//", "/..", "/tasks/", "/users/me/", "/tasks/1/2", "/x" * 5000, "/?"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "BREW"])
+def test_paths_and_methods(client: TestClient, method: str, path: str) -> None:
+    answer = client.request(method, path, follow_redirects=False)
+    assert answer.status_code < 500
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "a b", "a\tb", "", "é", '"', "<script>"])
+def test_request_ids(client: TestClient, request_id: str) -> None:
+    answer = client.get("/x", headers={b"X-Request-ID": request_id.encode()})
+    assert len(answer.headers["x-request-id"]) == 32

@@ -1,0 +1,78 @@
+import json
+import logging
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.settings import Settings
+from tests.api import PASSWORD, Api
+
+
+def lines(captured: pytest.CaptureFixture[str]) -> list[str]:
+    return captured.readouterr().err.splitlines()
+
+
+def test_a_request_id_is_made_for_each_request(client: TestClient) -> None:
+    ids = {client.get("/livez").headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_a_clients_request_id_is_kept(client: TestClient) -> None:
+    answer = client.get("/livez", headers={"X-Request-ID": "trace-1.a_B"})
+    assert answer.headers["x-request-id"] == "trace-1.a_B"
+
+
+def test_each_request_is_one_line(capfd: pytest.CaptureFixture[str], client: TestClient) -> None:
+    client.get("/livez", headers={"X-Request-ID": "abc"})
+    [line] = [line for line in lines(capfd) if "/livez" in line]
+    assert " INFO GET /livez 200 " in line
+    assert line.endswith(" abc")
+
+
+def test_a_line_can_be_json(
+    start: Callable[[Settings], TestClient],
+    settings: Settings,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = start(settings.model_copy(update={"log_format": "json"}))
+    lines(capfd)
+    client.get("/nothing", headers={"X-Request-ID": "abc"})
+    [line] = lines(capfd)
+    entry = json.loads(line)
+    assert entry.pop("milliseconds") > 0
+    assert entry.pop("time")
+    assert entry.pop("message").startswith("GET /nothing 404 ")
+    assert entry == {
+        "level": "INFO",
+        "method": "GET",
+        "path": "/nothing",
+        "status": 404,
+        "request_id": "abc",
+    }
+    monkeypatch.setattr("taskapi.health.Health", None)
+    client.get("/livez")
+    assert "TypeError" in json.loads(lines(capfd)[0])["exception"]
+
+
+def test_a_path_can_not_forge_a_line(capfd: pytest.CaptureFixture[str], client: TestClient) -> None:
+    client.get("/a%0Ab")
+    [line] = [line for line in lines(capfd) if "b" in line and "GET" in line]
+    assert "/a%0Ab" in line
+
+
+def test_nothing_secret_is_logged(
+    capfd: pytest.CaptureFixture[str], client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    anna = Api.register(client, "anna@example.com")
+    anna.post("/tasks", json={"title": "the title"})
+    anna.get("/tasks?after=the-cursor")
+    anna.patch(f"/users/{anna.user_id}", json={"password": "another password"})
+    logged = capfd.readouterr().err + "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("taskapi")
+    )
+    assert "POST /auth/token 200" in logged
+    for secret in (PASSWORD, anna.token, anna.email, "the title", "the-cursor", "another"):
+        assert secret not in logged
