@@ -1,19 +1,19 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from taskapi import docs, errors, health, logs, migrations, problems
+from taskapi import docs, errors, health, logs, migrations
 from taskapi.auth.keys import load_secret_keys
 from taskapi.auth.router import router as auth_router
 from taskapi.auth.tokens import AccessTokens
 from taskapi.db import Database
 from taskapi.http import BodyLimit, HeadAsGet
 from taskapi.logs import RequestLog
+from taskapi.openapi import DocumentedAPI
 from taskapi.passwords import Passwords
 from taskapi.settings import Settings
 from taskapi.tasks.router import router as tasks_router
@@ -26,26 +26,9 @@ DESCRIPTION = "Users and their tasks. Register with `POST /users`, then log in w
 logger = logging.getLogger(__name__)
 
 
-class TaskAPI(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        """The document without FastAPI's own 422, which operations answer in their own way."""
-        document = super().openapi()
-        schemas = document["components"]["schemas"]
-        schemas.update(problems.schemas())
-        if schemas.pop("HTTPValidationError", None):
-            del schemas["ValidationError"]
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    if "application/json" in operation["responses"].get("422", {}).get(
-                        "content", {}
-                    ):
-                        del operation["responses"]["422"]
-        return document
-
-
 def create_app(settings: Settings) -> FastAPI:
     """An application of its own: several, with different settings, can run in one process."""
-    app = TaskAPI(
+    app = DocumentedAPI(
         title="taskapi",
         version=VERSION,
         description=DESCRIPTION,
@@ -75,16 +58,15 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     logs.configure(settings.log_format)
     database = Database(settings.database_url, settings.database_connections)
+    await to_thread.run_sync(migrations.upgrade, settings.database_url)
+    logger.info("database: %s", database.file)
     app.state.database = database
+    app.state.revision = migrations.newest()
     app.state.tokens = AccessTokens(
-        load_secret_keys(settings, database), settings.access_token_lifetime
+        load_secret_keys(settings, database.file), settings.access_token_lifetime
     )
     app.state.passwords = Passwords(
         settings.password_hash_memory, settings.password_hash_iterations
     )
-    app.state.revision = migrations.newest()
-    if database.file:
-        await to_thread.run_sync(migrations.upgrade, settings.database_url)
-        logger.info("database: %s", database.file)
     yield
     database.close()

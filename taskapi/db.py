@@ -23,27 +23,25 @@ Args = TypeVarTuple("Args")
 
 
 def open_engine(url: str, *, connections: int = 1, foreign_keys: bool = True) -> Engine:
-    """An engine that has not connected yet. `foreign_keys` tells whether SQLite enforces them.
+    """An engine that has not connected yet. `foreign_keys` tells whether they are enforced.
 
-    SQLite begins its transactions as the `begin` execution option says; by itself the driver would
-    begin a writing one only at its first write, where waiting for the lock is no longer possible.
+    Transactions begin as the `begin` execution option says; by itself the driver would begin a
+    writing one only at its first write, where waiting for the lock is no longer possible.
     """
     engine = create_engine(url, pool_size=connections, max_overflow=0)
-    if engine.dialect.name == "sqlite":
 
-        @event.listens_for(engine, "connect")
-        def configure(connection: sqlite3.Connection, _: object) -> None:
-            connection.isolation_level = None
-            connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-            connection.execute("PRAGMA journal_mode=WAL")
-            # NORMAL may lose acknowledged commits when power fails.
-            connection.execute("PRAGMA synchronous=FULL")
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        # NORMAL may lose acknowledged commits when power fails.
+        connection.execute("PRAGMA synchronous=FULL")
 
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(
-                f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}"
-            )
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        mode = connection.get_execution_options().get("begin", "DEFERRED")
+        connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
 
@@ -53,19 +51,18 @@ class Database:
 
     The work is an ordinary function of a session; it flushes, and what it returns is returned after
     the commit. Whatever it raises rolls it back. Only as many pieces run at once as there are
-    connections, and on SQLite, which has one writer, only one that writes; the others wait their
-    turn without holding a thread or a connection, so that threads and connections can't wait for
-    each other.
+    connections, and only one that writes, because SQLite has one writer; the others wait their turn
+    without holding a thread or a connection, so that threads and connections can't wait for each
+    other.
     """
 
     def __init__(self, url: str, connections: int) -> None:
-        self.url = url
-        self.file = _sqlite_file(url)
-        writers = 1 if self.file else 0
-        self._engine = open_engine(url, connections=connections + writers)
+        """`connections` for reading; there is one more for writing."""
+        self.file = _file(url)
+        self._engine = open_engine(url, connections=connections + 1)
         self._writing_engine = self._engine.execution_options(begin="IMMEDIATE")
         self._slots = Semaphore(connections)
-        self._writing_slots = Semaphore(1) if self.file else self._slots
+        self._writing_slots = Semaphore(1)
         self._threads = CapacityLimiter(math.inf)
 
     def close(self) -> None:
@@ -104,10 +101,10 @@ class Database:
             slots.release()
 
 
-def _sqlite_file(url: str) -> Path | None:
+def _file(url: str) -> Path:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return None
+        raise ValueError("the database must be SQLite, as in sqlite:///taskapi.db")
     if not parsed.database or parsed.database.startswith((":memory:", "file:")):
         raise ValueError("the SQLite database must be a file, as in sqlite:///taskapi.db")
     return Path(parsed.database).absolute()

@@ -6,7 +6,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from taskapi.problems import PROBLEMS, NotFound, example
+from taskapi.openapi import example
+from taskapi.problems import PROBLEMS, NotFound
 
 router = APIRouter(include_in_schema=False)
 

@@ -5,7 +5,8 @@ from pydantic import BaseModel
 
 from taskapi import migrations
 from taskapi.deps import DatabaseDep
-from taskapi.problems import Unavailable, responses
+from taskapi.openapi import responses
+from taskapi.problems import Unavailable
 
 router = APIRouter(tags=["health"])
 

@@ -6,7 +6,6 @@ from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Request, Response
 from pydantic import AfterValidator, BaseModel, Field
-from pydantic.json_schema import SkipJsonSchema
 
 from taskapi.schemas import MAX_ID
 
@@ -33,8 +32,8 @@ def _position(cursor: str) -> int:
     return int(position[1])
 
 
-def _check(cursor: str | None) -> str | None:
-    if cursor is not None:
+def _check(cursor: str) -> str:
+    if cursor:
         _position(cursor)
     return cursor
 
@@ -47,15 +46,13 @@ class Page(BaseModel):
     limit: int = Field(default=50, ge=1, le=100)
     """The most items to answer with."""
 
-    after: Annotated[str | SkipJsonSchema[None], Field(max_length=100), AfterValidator(_check)] = (
-        None
-    )
+    after: Annotated[str, Field(max_length=100), AfterValidator(_check)] = ""
     """Where the page starts: the cursor in the previous page's `Link` header."""
 
     @property
     def position(self) -> int:
         """The id after which the page starts; ids start at 1."""
-        return 0 if self.after is None else _position(self.after)
+        return _position(self.after) if self.after else 0
 
 
 def paginate(rows: Sequence[R], page: Page, request: Request, response: Response) -> Sequence[R]:

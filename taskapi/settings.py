@@ -1,5 +1,5 @@
 import os
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
@@ -18,7 +18,8 @@ class Settings(BaseSettings):
     model_config = {
         "env_prefix": PREFIX,
         "env_file": ".env",
-        "extra": "allow",
+        "dotenv_filtering": "match_prefix",
+        "extra": "forbid",
         "frozen": True,
         "hide_input_in_errors": True,
         "use_attribute_docstrings": True,
@@ -61,12 +62,10 @@ class Settings(BaseSettings):
             raise ValueError("a key has fewer than 32 characters; `openssl rand -hex 32` makes one")
         return keys
 
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_unknown_variables(cls, values: dict[str, Any]) -> dict[str, Any]:
-        known = {PREFIX.lower() + name for name in cls.model_fields}
-        given = {name.lower() for name in (*os.environ, *values)}
-        unknown = {name for name in given - known if name.startswith(PREFIX.lower())}
-        if unknown:
-            raise ValueError("no such setting: " + ", ".join(sorted(unknown)).upper())
-        return {name: value for name, value in values.items() if name in cls.model_fields}
+    @model_validator(mode="after")
+    def _refuse_unknown_variables(self) -> Self:
+        known = {PREFIX + name.upper() for name in type(self).model_fields}
+        given = {name for name in os.environ if name.startswith(PREFIX)}
+        if given - known:
+            raise ValueError("no such setting: " + ", ".join(sorted(given - known)))
+        return self

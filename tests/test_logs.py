@@ -4,9 +4,13 @@ from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from taskapi.logs import RequestLog
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
+
+Start = Callable[[Settings], TestClient]
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[str]:
@@ -23,7 +27,10 @@ def test_a_clients_request_id_is_kept(client: TestClient) -> None:
     assert answer.headers["x-request-id"] == "trace-1.a_B"
 
 
-def test_each_request_is_one_line(capfd: pytest.CaptureFixture[str], client: TestClient) -> None:
+def test_each_request_is_one_line(
+    start: Start, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = start(settings)
     client.get("/livez", headers={"X-Request-ID": "abc"})
     [line] = [line for line in lines(capfd) if "/livez" in line]
     assert " INFO GET /livez 200 " in line
@@ -31,7 +38,7 @@ def test_each_request_is_one_line(capfd: pytest.CaptureFixture[str], client: Tes
 
 
 def test_a_line_can_be_json(
-    start: Callable[[Settings], TestClient],
+    start: Start,
     settings: Settings,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -56,15 +63,22 @@ def test_a_line_can_be_json(
     assert "TypeError" in json.loads(lines(capfd)[0])["exception"]
 
 
-def test_a_path_can_not_forge_a_line(capfd: pytest.CaptureFixture[str], client: TestClient) -> None:
+def test_a_path_can_not_forge_a_line(
+    start: Start, settings: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = start(settings)
     client.get("/a%0Ab")
     [line] = [line for line in lines(capfd) if "b" in line and "GET" in line]
     assert "/a%0Ab" in line
 
 
 def test_nothing_secret_is_logged(
-    capfd: pytest.CaptureFixture[str], client: TestClient, caplog: pytest.LogCaptureFixture
+    start: Start,
+    settings: Settings,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    client = start(settings)
     caplog.set_level(logging.DEBUG)
     anna = Api.register(client, "anna@example.com")
     anna.post("/tasks", json={"title": "the title"})
@@ -76,3 +90,12 @@ def test_nothing_secret_is_logged(
     assert "POST /auth/token 200" in logged
     for secret in (PASSWORD, anna.token, anna.email, "the title", "the-cursor", "another"):
         assert secret not in logged
+
+
+def test_a_fault_after_the_answer_has_begun_is_left_to_the_server() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("broken off")
+
+    with pytest.raises(RuntimeError, match="broken off"):
+        TestClient(RequestLog(app)).get("/")

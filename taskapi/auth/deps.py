@@ -17,7 +17,7 @@ Args = TypeVarTuple("Args")
 bearer = OAuth2PasswordBearer(
     "auth/token",
     auto_error=False,
-    description="Log in with the e-mail as username. Leave client_id and client_secret empty.",
+    description="The username is the e-mail.",
 )
 
 

@@ -10,12 +10,12 @@ from starlette.exceptions import HTTPException
 from taskapi.auth import service
 from taskapi.auth.deps import AccessTokensDep
 from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
+from taskapi.openapi import responses
 from taskapi.problems import (
     ContentTooLarge,
     InvalidGrant,
     InvalidTokenRequest,
     Unavailable,
-    responses,
 )
 
 

@@ -2,6 +2,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
+import pydantic
 from pydantic import StringConstraints
 from sqlalchemy import Enum, Index
 from sqlmodel import Field
@@ -16,8 +17,10 @@ class TaskStatus(StrEnum):
     DONE = "завершена"
 
 
-Title = Annotated[Line, StringConstraints(max_length=200)]
-Description = Annotated[Text, StringConstraints(max_length=10_000)]
+Title = Annotated[Line, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])]
+Description = Annotated[
+    Text, StringConstraints(max_length=10_000), pydantic.Field(examples=["Ржаной, два батона"])
+]
 
 
 class TaskReplace(Body):

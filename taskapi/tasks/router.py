@@ -4,6 +4,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CallerDep
+from taskapi.openapi import responses
 from taskapi.pagination import paginate
 from taskapi.problems import (
     ContentTooLarge,
@@ -12,7 +13,6 @@ from taskapi.problems import (
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
-    responses,
 )
 from taskapi.schemas import PathId
 from taskapi.tasks import service

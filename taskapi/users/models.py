@@ -2,6 +2,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar
 
 import email_validator
+import pydantic
 from pydantic import AfterValidator, SecretStr, StringConstraints
 from sqlmodel import Field
 
@@ -25,11 +26,11 @@ def normalize_email(email: str) -> str:
         raise ValueError("not a valid e-mail address") from None
 
 
-Name = Annotated[Line, StringConstraints(max_length=100)]
+Name = Annotated[Line, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
 EmailText = Annotated[
     Line,
     StringConstraints(max_length=254),
-    Field(schema_extra={"json_schema_extra": {"format": "email"}}),
+    pydantic.Field(examples=["anna@example.com"], json_schema_extra={"format": "email"}),
 ]
 Email = Annotated[EmailText, AfterValidator(normalize_email)]
 
@@ -39,6 +40,12 @@ def email_key(email: str) -> str:
     return email.lower()
 
 
+Password = Annotated[
+    SecretStr,
+    pydantic.Field(min_length=8, max_length=128, examples=["correct horse battery staple"]),
+]
+
+
 class UserReplace(Body):
     """All of an account that its owner can set; the password stays when it is not sent."""
 
@@ -46,14 +53,14 @@ class UserReplace(Body):
     """How others see the user."""
     email: Email
     """The login; its case makes no difference."""
-    password: SecretStr = Field(default=None, min_length=8, max_length=128)
+    password: Password = Field(default=None)
     """Any 8 to 128 characters."""
 
 
 class UserCreate(UserReplace):
     """A new account."""
 
-    password: SecretStr = Field(min_length=8, max_length=128)
+    password: Password
     """Any 8 to 128 characters."""
 
 

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from taskapi.auth.deps import CallerDep
 from taskapi.deps import DatabaseDep, PasswordsDep
+from taskapi.openapi import responses
 from taskapi.pagination import Page, paginate
 from taskapi.problems import (
     ContentTooLarge,
@@ -16,7 +17,6 @@ from taskapi.problems import (
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
-    responses,
 )
 from taskapi.schemas import PathId
 from taskapi.users import service

@@ -1,10 +1,13 @@
 import base64
+from functools import partial
 from typing import Any
 
 import pytest
+from anyio import to_thread
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from taskapi.passwords import Passwords
 from tests.api import PASSWORD, Api, check_problem, request_token
 
 FORM = {"grant_type": "password", "username": "anna@example.com", "password": PASSWORD}
@@ -116,3 +119,19 @@ def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
 def test_a_form_without_end_is_refused(client: TestClient) -> None:
     answer = client.post("/auth/token", data={**FORM, "password": "x" * 300_000})
     check_problem(answer, 413, "content-too-large")
+
+
+def test_a_login_does_not_outlive_a_password_changed_while_it_was_checked(
+    anna: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Passwords.verify
+
+    async def verify_slowly(self: Passwords, password: str, password_hash: str | None) -> bool:
+        matches = await verify(self, password, password_hash)
+        change = partial(anna.patch, f"/users/{anna.user_id}", json={"password": "another one"})
+        await to_thread.run_sync(change)
+        return matches
+
+    monkeypatch.setattr(Passwords, "verify", verify_slowly)
+    answer = request_token(anna.client, anna.email)
+    check_oauth2_error(answer, 401, "invalid-grant", "invalid_grant")

@@ -1,0 +1,61 @@
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from taskapi.settings import PREFIX, Settings
+from tests.server import ROOT
+
+VARIABLES = sorted(PREFIX + name.upper() for name in Settings.model_fields)
+
+
+def test_everything_has_a_default() -> None:
+    settings = Settings()
+    assert settings.database_url == "sqlite:///taskapi.db"
+    assert settings.access_token_lifetime == 900
+
+
+def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("TASKAPI_LOG_FORMAT=json\nTASKAPI_ACCESS_TOKEN_LIFETIME=60\nOTHER=1\n")
+    monkeypatch.setenv("TASKAPI_ACCESS_TOKEN_LIFETIME", "120")
+    settings = Settings()
+    assert (settings.log_format, settings.access_token_lifetime) == ("json", 120)
+
+
+def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_SECRET_KEYS", f"{'a' * 32},{'b' * 32},")
+    keys = [key.get_secret_value() for key in Settings().secret_keys]
+    assert keys == ["a" * 32, "b" * 32]
+
+
+def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_DATABSE_URL", "x")
+    with pytest.raises(ValidationError, match="no such setting: TASKAPI_DATABSE_URL"):
+        Settings()
+
+
+def test_a_line_of_the_file_that_names_no_setting_is_refused() -> None:
+    Path(".env").write_text("TASKAPI_SECRET_KEY=x\n")
+    with pytest.raises(ValidationError, match=r"secret_key\n +Extra inputs"):
+        Settings()
+
+
+def test_a_short_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_SECRET_KEYS", "hunter2")
+    with pytest.raises(ValidationError, match="openssl rand -hex 32") as refusal:
+        Settings()
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["README.md", ".env.example"])
+def test_every_setting_and_no_other_is_documented(name: str) -> None:
+    named = re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / name).read_text())
+    assert sorted(set(named)) == VARIABLES
+
+
+def test_the_example_file_states_the_defaults() -> None:
+    example = (ROOT / ".env.example").read_text()
+    defaults = Settings()
+    Path(".env").write_text(re.sub(r"(?m)^# ?(?=TASKAPI_)", "", example))
+    assert Settings() == defaults
