@@ -47,13 +47,12 @@ def test_a_restart_keeps_users_tasks_and_logins(tmp_path: Path) -> None:
 
 
 def test_four_workers_starting_at_once_share_one_database_and_one_secret(tmp_path: Path) -> None:
-    with serve(tmp_path, "--workers=4") as url:
-        with ThreadPoolExecutor(8) as pool:
-            answers = pool.map(lambda _: httpx2.post(f"{url}/users", json=USER), range(16))
-            assert sorted(answer.status_code for answer in answers) == [201] + [409] * 15
-            login = log_in(url)
-            answers = pool.map(lambda _: httpx2.get(f"{url}/users/me", headers=login), range(40))
-            assert [answer.status_code for answer in answers] == [200] * 40
+    with serve(tmp_path, "--workers=4") as url, ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda _: httpx2.post(f"{url}/users", json=USER), range(16))
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 15
+        login = log_in(url)
+        answers = pool.map(lambda _: httpx2.get(f"{url}/users/me", headers=login), range(40))
+        assert [answer.status_code for answer in answers] == [200] * 40
     log = (tmp_path / "server.log").read_text()
     assert log.count("made a secret key") == 1
     assert log.count("database:") == 4
