@@ -5,16 +5,19 @@ from contextlib import asynccontextmanager
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from taskapi import docs, errors, health, logs, migrations
 from taskapi.auth.keys import load_secret_keys
 from taskapi.auth.router import router as auth_router
+from taskapi.auth.throttle import LoginThrottle
 from taskapi.auth.tokens import AccessTokens
 from taskapi.db import Database
-from taskapi.http import BodyLimit, HeadAsGet
+from taskapi.http import BodyLimit, DefaultHeaders, HeadAsGet
 from taskapi.logs import RequestLog
 from taskapi.openapi import DocumentedAPI
 from taskapi.passwords import Passwords
+from taskapi.ratelimit import RateLimiter, Throttle
 from taskapi.settings import Settings
 from taskapi.tasks.router import router as tasks_router
 from taskapi.users.router import router as users_router
@@ -36,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,  # it would redirect to whatever the Host header says
         exception_handlers=errors.HANDLERS,
-        middleware=[Middleware(RequestLog), Middleware(HeadAsGet), Middleware(BodyLimit)],
+        middleware=_middleware(settings),
         lifespan=_run,
         generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -53,6 +56,24 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _middleware(settings: Settings) -> list[Middleware]:
+    """From the outside in."""
+    cross_origin = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=errors.METHODS,
+        allow_headers=("Authorization", "X-Request-ID"),
+        expose_headers=("Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+    )
+    return [
+        Middleware(DefaultHeaders),
+        Middleware(RequestLog),
+        *([cross_origin] if settings.cors_origins else []),
+        Middleware(HeadAsGet),
+        Middleware(BodyLimit),
+    ]
+
+
 @asynccontextmanager
 async def _run(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
@@ -65,8 +86,16 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     app.state.tokens = AccessTokens(
         load_secret_keys(settings, database.file), settings.access_token_lifetime
     )
-    app.state.passwords = Passwords(
-        settings.password_hash_memory, settings.password_hash_iterations
+    passwords = Passwords(
+        settings.password_hash_memory,
+        settings.password_hash_iterations,
+        refuse_common=settings.refuse_common_passwords,
     )
+    app.state.passwords = passwords
+    limiter = RateLimiter(settings.rate_limit_storage)
+    app.state.registrations = Throttle(limiter, "registration", settings.registration_limit)
+    app.state.login_throttle = LoginThrottle(limiter, settings)
     yield
+    await limiter.close()
+    passwords.close()
     database.close()

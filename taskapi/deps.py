@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from taskapi.db import Database
 from taskapi.passwords import Passwords
+from taskapi.ratelimit import Throttle
 from taskapi.settings import Settings
 
 
@@ -24,6 +25,12 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
+async def get_registrations(request: Request) -> Throttle:
+    registrations: Throttle = request.app.state.registrations
+    return registrations
+
+
 DatabaseDep = Annotated[Database, Depends(get_database)]
 PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
+RegistrationsDep = Annotated[Throttle, Depends(get_registrations)]
 SettingsDep = Annotated[Settings, Depends(get_settings)]

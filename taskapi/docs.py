@@ -47,7 +47,7 @@ async def show_docs() -> FileResponse:
 async def read_asset(name: str) -> FileResponse:
     if name not in ASSETS:
         raise NotFound("There is no such file.")
-    return FileResponse(ASSETS[name])
+    return FileResponse(ASSETS[name], headers={"Cache-Control": "no-cache"})
 
 
 @router.get("/problems/{slug}")

@@ -37,7 +37,7 @@ async def _answer_problem(request: Request, problem: problems.Problem) -> Respon
 async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:  # FastAPI's answer to a body that can't even be read
         fault = _fault("body", (), "This can't be read as what the Content-Type header says.")
-        return problems.respond(request, _invalid([fault]))
+        return problems.respond(request, problems.InvalidRequest.of([fault]))
     problem, detail = BY_STATUS[error.status_code]
     headers = {"Allow": ", ".join(_allowed(request))} if error.status_code == 405 else None
     return problems.respond(request, problem(detail, headers=headers))
@@ -48,12 +48,7 @@ async def _answer_validation_error(request: Request, error: RequestValidationErr
         return problems.respond(
             request, problems.UnsupportedMediaType("The body must be application/json.")
         )
-    return problems.respond(request, _invalid(_faults(error.errors())))
-
-
-def _invalid(faults: list[dict[str, str]]) -> problems.InvalidRequest:
-    places = ", ".join(f"{fault['in']} {fault['pointer']}".rstrip() for fault in faults)
-    return problems.InvalidRequest(f"Not accepted: {places}.", errors=faults)
+    return problems.respond(request, problems.InvalidRequest.of(_faults(error.errors())))
 
 
 def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:

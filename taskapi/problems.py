@@ -1,5 +1,5 @@
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Self
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -18,6 +18,8 @@ class Problem(Exception):
     slug: ClassVar[str]
     title: ClassVar[str]
     advice: ClassVar[str]
+    oauth2_error: ClassVar[str] = "invalid_request"
+    """What the token endpoint calls it (RFC 6749, sections 5.2 and 4.1.2.1)."""
     example: ClassVar[dict[str, object]] = {}
     """Members that this kind has beside those of RFC 9457."""
 
@@ -39,13 +41,26 @@ class Unauthorized(Problem):
     advice = "Get an access token from POST /auth/token and send it as `Authorization: Bearer …`."
 
 
+class LoginTooOld(Problem):
+    """The operation needs a login with the password in the last 15 minutes (RFC 9470)."""
+
+    status = 401
+    slug = "login-too-old"
+    title = "Log in again"
+    advice = "Ask the user for the password, log in with it, and repeat the request."
+
+
 class InvalidGrant(Problem):
-    """The credentials sent to the token endpoint are wrong (RFC 6749, section 5.2)."""
+    """The credentials sent to the token endpoint are wrong, or not valid any more."""
 
     status = 401
     slug = "invalid-grant"
     title = "The login failed"
-    advice = "Check the e-mail and the password; which of them is wrong is not said on purpose."
+    advice = (
+        "Check the e-mail and the password; which of them is wrong is not said on purpose. If it "
+        "was a refresh token, log in with the password."
+    )
+    oauth2_error = "invalid_grant"
     example: ClassVar = {
         "error": "invalid_grant",
         "error_description": "The e-mail or the password is wrong.",
@@ -53,14 +68,14 @@ class InvalidGrant(Problem):
 
 
 class InvalidTokenRequest(Problem):
-    """The form sent to the token endpoint can't be used (RFC 6749, section 5.2)."""
+    """The form sent to the token or revocation endpoint can't be used."""
 
     status = 400
     slug = "invalid-token-request"
     title = "The token request is malformed"
     advice = (
-        "Send an application/x-www-form-urlencoded form with grant_type=password, username (the "
-        "e-mail) and password, each once."
+        "Send an application/x-www-form-urlencoded form, each parameter once: grant_type=password "
+        "with username (the e-mail) and password, or grant_type=refresh_token with refresh_token."
     )
     example: ClassVar = {
         "error": "invalid_request",
@@ -133,6 +148,22 @@ class InvalidRequest(Problem):
         "errors": [{"in": "body", "pointer": "/title", "detail": "Field required"}]
     }
 
+    @classmethod
+    def of(cls, faults: Sequence[Mapping[str, str]]) -> Self:
+        """`faults` have `in`, `pointer` and `detail`."""
+        places = ", ".join(f"{fault['in']} {fault['pointer']}".rstrip() for fault in faults)
+        return cls(f"Not accepted: {places}.", errors=faults)
+
+
+class TooManyRequests(Problem):
+    """There were too many attempts, from this address or at this account."""
+
+    status = 429
+    slug = "too-many-requests"
+    title = "Too many requests"
+    advice = "Wait for the seconds in the Retry-After header."
+    oauth2_error = "temporarily_unavailable"
+
 
 class InternalError(Problem):
     """The service met a fault of its own. It is in the log under the request id."""
@@ -150,6 +181,7 @@ class Unavailable(Problem):
     slug = "unavailable"
     title = "Temporarily unavailable"
     advice = "Try again after the seconds in the Retry-After header. Nothing was changed."
+    oauth2_error = "temporarily_unavailable"
 
 
 PROBLEMS = {problem.slug: problem for problem in Problem.__subclasses__()}

@@ -1,10 +1,34 @@
 import os
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from limits import parse_many
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 PREFIX = "TASKAPI_"
+
+
+PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
+
+
+def _check_limits(limits: str) -> str:
+    if limits:
+        parse_many(limits)
+    return limits
+
+
+Limits = Annotated[str, AfterValidator(_check_limits)]
+
+
+def _weakness(key: str) -> str | None:
+    """What makes a signing key guessable, if anything (RFC 7518, section 3.2; RFC 8725, 3.5)."""
+    if len(key) < 32:
+        return "has fewer than 32 characters"
+    if len(set(key)) < 10 or key in (key + key)[1:-1]:
+        return "repeats itself"
+    if any(word in key.lower() for word in PLACEHOLDERS):
+        return "looks like a placeholder"
+    return None
 
 
 class Settings(BaseSettings):
@@ -35,8 +59,31 @@ class Settings(BaseSettings):
     access_token_lifetime: int = Field(default=15 * 60, ge=1, le=24 * 60 * 60)
     """Seconds for which an access token is accepted."""
 
-    session_lifetime: int = Field(default=30 * 24 * 60 * 60, ge=1, le=366 * 24 * 60 * 60)
-    """Seconds for which a login can last."""
+    refresh_token_lifetime: int = Field(default=30 * 24 * 60 * 60, ge=1, le=366 * 24 * 60 * 60)
+    """Seconds for which a refresh token is accepted; each use of it starts them anew."""
+
+    refresh_token_grace: int = Field(default=10, ge=0, le=60)
+    """Seconds for which a refresh token that was used can be used again, by a client that lost the
+    answer. After that, using it ends the login."""
+
+    login_limit: Limits = "10/minute"
+    """Failed logins at one account from one address, in the limits library's notation; empty for no
+    limit."""
+
+    login_account_limit: Limits = "100/hour"
+    """Failed logins at one account, from anywhere."""
+
+    login_address_limit: Limits = "100/minute"
+    """Failed logins from one address, at any account."""
+
+    registration_limit: Limits = "1000/hour"
+    """Registrations from one address."""
+
+    rate_limit_storage: str = Field(default="memory://", pattern="^(memory://$|rediss?://)")
+    """Where these are counted: `memory://` for each process by itself, or `redis://host:6379/0`."""
+
+    refuse_common_passwords: bool = False
+    """Whether passwords are refused that are among the 30 000 most common ones."""
 
     password_hash_memory: int = Field(default=64 * 1024, ge=32, le=4 * 1024 * 1024)
     """KiB of memory that one Argon2id password hash takes."""
@@ -47,19 +94,26 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=8, ge=1, le=1000)
     """Database connections that one process uses at most."""
 
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Comma-separated origins of web pages whose scripts may call the service; `*` for all."""
+
     log_format: Literal["text", "json"] = "text"
     """`text` for people, `json` (an object a line) for log collectors."""
 
-    @field_validator("secret_keys", mode="before")
+    @field_validator("secret_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return [key for key in value.split(",") if key] if isinstance(value, str) else value
+        if isinstance(value, str):
+            return [item.strip() for item in value.split(",") if item.strip()]
+        return value
 
     @field_validator("secret_keys")
     @classmethod
-    def _refuse_short_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < 32 for key in keys):
-            raise ValueError("a key has fewer than 32 characters; `openssl rand -hex 32` makes one")
+    def _refuse_weak_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for key in keys:
+            fault = _weakness(key.get_secret_value())
+            if fault:
+                raise ValueError(f"a key {fault}; `openssl rand -hex 32` makes a good one")
         return keys
 
     @model_validator(mode="after")

@@ -56,6 +56,11 @@ def request_token(client: TestClient, email: str, password: str = PASSWORD) -> R
     return client.post("/auth/token", data=form)
 
 
+def refresh(client: TestClient, refresh_token: str) -> Response:
+    form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+    return client.post("/auth/token", data=form)
+
+
 def log_in(client: TestClient, email: str, password: str = PASSWORD) -> str:
     answer = request_token(client, email, password)
     assert answer.status_code == 200, answer.text

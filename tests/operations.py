@@ -16,7 +16,7 @@ TASK = {"title": "Buy bread", "description": "", "status": "новая"}
 
 @dataclass(frozen=True)
 class Operation:
-    """`body` is sent as JSON and `form` as a form; `{task_id}` and `{user_id}` are the owner's."""
+    """`body` is sent as JSON and `form` as a form; what stands in braces is the owner's."""
 
     method: str
     path: str
@@ -42,6 +42,10 @@ OPERATIONS = [
     Operation("GET", "/livez", 200, public=True),
     Operation("GET", "/readyz", 200, public=True),
     Operation("POST", "/auth/token", 200, public=True, form=TOKEN_FORM),
+    Operation("POST", "/auth/revoke", 200, public=True, form={"token": "unknown"}),
+    Operation("GET", "/auth/sessions", 200),
+    Operation("DELETE", "/auth/sessions", 204),
+    Operation("DELETE", "/auth/sessions/{session_id}", 204, stranger=404),
     Operation("POST", "/users", 201, public=True, body={**USER, "password": PASSWORD}),
     Operation("GET", "/users", 200),
     Operation("GET", "/users/me", 200),

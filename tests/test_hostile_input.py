@@ -99,13 +99,15 @@ def hostile_bodies(operation: Operation) -> Iterator[bytes]:
 
 @pytest.fixture
 def paths(anna: Api) -> dict[str, Any]:
-    return {"user_id": anna.user_id, "task_id": anna.create_task()["id"]}
+    [session] = anna.get("/auth/sessions").json()
+    task = anna.create_task()
+    return {"user_id": anna.user_id, "task_id": task["id"], "session_id": session["id"]}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_ids(anna: Api, operation: Operation) -> None:
     for hostile in IDS if "{" in operation.path else []:
-        path = operation.path.format(user_id=hostile, task_id=hostile)
+        path = operation.path.format(user_id=hostile, task_id=hostile, session_id=hostile)
         check_answered(anna.request(operation.method, path, **operation.options))
 
 
@@ -139,11 +141,19 @@ def test_content_types(anna: Api, paths: dict[str, Any], operation: Operation) -
 
 def test_form_fields(client: TestClient) -> None:
     values = [b"", b"%00", b"%ff", b"%ed%a0%80", b"%", b"+", b"x" * 1_000_000, b"x" * 200_000]
-    for field in (b"grant_type", b"username", b"password", b"scope", b"%00"):
+    content_type = {"Content-Type": "application/x-www-form-urlencoded"}
+    forms = (
+        b"username=a@b.c&password=12345678&grant_type=%s",
+        b"grant_type=password&password=12345678&username=%s",
+        b"grant_type=password&username=a@b.c&password=%s",
+        b"grant_type=password&username=a@b.c&password=12345678&%%00=%s",
+        b"grant_type=refresh_token&refresh_token=%s",
+        b"token=%s",
+    )
+    for form in forms:
         for value in values:
-            form = b"grant_type=password&username=a@b.c&password=12345678&%s=%s" % (field, value)
-            content_type = {"Content-Type": "application/x-www-form-urlencoded"}
-            check_answered(client.post("/auth/token", content=form, headers=content_type))
+            path = "/auth/revoke" if form.startswith(b"token") else "/auth/token"
+            check_answered(client.post(path, content=form % value, headers=content_type))
 
 
 def test_a_thousand_form_fields(client: TestClient) -> None:

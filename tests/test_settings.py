@@ -1,4 +1,5 @@
 import re
+import secrets
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKAPI_SECRET_KEYS", f"{'a' * 32},{'b' * 32},")
-    keys = [key.get_secret_value() for key in Settings().secret_keys]
-    assert keys == ["a" * 32, "b" * 32]
+    keys = [secrets.token_hex(32), secrets.token_hex(32)]
+    monkeypatch.setenv("TASKAPI_SECRET_KEYS", ", ".join([*keys, ""]))
+    assert [key.get_secret_value() for key in Settings().secret_keys] == keys
 
 
 def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

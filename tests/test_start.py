@@ -65,6 +65,20 @@ def test_four_workers_starting_at_once_share_one_database_and_one_secret(tmp_pat
     ]
 
 
+@pytest.mark.parametrize(("trusted", "status"), [("127.0.0.1", 401), ("192.0.2.99", 429)])
+def test_a_clients_address_is_what_a_trusted_proxy_says(
+    tmp_path: Path, trusted: str, status: int
+) -> None:
+    with serve(tmp_path, f"--forwarded-allow-ips={trusted}") as url:
+
+        def fail(client: str) -> int:
+            headers = {"X-Forwarded-For": client}
+            return httpx2.post(f"{url}/auth/token", data=FORM, headers=headers).status_code
+
+        assert [fail("192.0.2.1") for _ in range(10)] == [401] * 10
+        assert fail("192.0.2.2") == status
+
+
 def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         httpx2.get(f"{url}/livez", headers={"X-Request-ID": "the-one"})

@@ -29,8 +29,12 @@ def upgrade() -> None:
         sa.Column(
             "user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True
         ),
+        sa.Column("family_hash", sa.String(), nullable=False, unique=True),
+        sa.Column("refresh_hash", sa.String(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("last_used_at", MOMENT, nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("client", sa.String(), nullable=False),
         sqlite_autoincrement=True,
     )
     status = sa.Enum(

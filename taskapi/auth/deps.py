@@ -6,6 +6,7 @@ from fastapi.security import OAuth2PasswordBearer
 from sqlmodel import Session
 
 from taskapi.auth.service import is_live
+from taskapi.auth.throttle import LoginThrottle
 from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.db import Database
 from taskapi.deps import DatabaseDep
@@ -30,7 +31,7 @@ class Caller:
 
     def __init__(self, database: Database, token: AccessToken) -> None:
         self._database = database
-        self._token = token
+        self.login = token
         self.user_id = token.user_id
 
     async def read(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
@@ -50,7 +51,7 @@ class Caller:
         return await self._database.write(self._run, work, args)
 
     def _run(self, session: Session, work: Callable[[Session, *Args], T], args: tuple[*Args]) -> T:
-        if not is_live(session, self._token):
+        if not is_live(session, self.login):
             raise _invalid_token("The login has ended.")
         return work(session, *args)
 
@@ -60,7 +61,13 @@ async def get_access_tokens(request: Request) -> AccessTokens:
     return tokens
 
 
+async def get_login_throttle(request: Request) -> LoginThrottle:
+    throttle: LoginThrottle = request.app.state.login_throttle
+    return throttle
+
+
 AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
+LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]
 
 
 async def get_caller(

@@ -1,12 +1,31 @@
 from datetime import datetime
 from typing import ClassVar
 
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN
+from taskapi.schemas import ID_COLUMN, Id, Resource
 
 
-class LoginSession(SQLModel, table=True):
+class SessionFields(Resource):
+    id: Id
+    created_at: datetime
+    """When the user logged in with the password."""
+    last_used_at: datetime
+    """When the login was last refreshed."""
+    expires_at: datetime
+    """When the login ends, unless it is refreshed before."""
+    client: str = Field(max_length=200)
+    """What the client called itself when logging in (its User-Agent)."""
+
+
+class SessionPublic(SessionFields):
+    """A login, as its user sees it."""
+
+    current: bool
+    """Whether it is the login that this request was made with."""
+
+
+class LoginSession(SessionFields, table=True):
     """A login. Access tokens name it and are worth nothing without it."""
 
     __tablename__ = "sessions"
@@ -14,5 +33,5 @@ class LoginSession(SQLModel, table=True):
 
     id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", index=True, sa_type=ID_COLUMN)
-    created_at: datetime
-    expires_at: datetime
+    family_hash: str = Field(unique=True)
+    refresh_hash: str

@@ -1,110 +1,130 @@
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Form, Query, Request, Response
 
 from taskapi.auth import service
-from taskapi.auth.deps import AccessTokensDep
+from taskapi.auth.deps import AccessTokensDep, CallerDep, LoginThrottleDep
+from taskapi.auth.models import SessionPublic
+from taskapi.auth.oauth2 import (
+    OAuth2Route,
+    PasswordGrant,
+    RefreshGrant,
+    Revocation,
+    TokenResponse,
+)
+from taskapi.auth.refresh import RefreshToken
+from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
 from taskapi.openapi import responses
+from taskapi.pagination import Page, paginate
 from taskapi.problems import (
     ContentTooLarge,
     InvalidGrant,
+    InvalidRequest,
     InvalidTokenRequest,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
     Unavailable,
 )
+from taskapi.ratelimit import client_address
+from taskapi.schemas import PathId
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+
+FORM = (InvalidTokenRequest, ContentTooLarge, Unavailable)
+OWN = (Unauthorized, InvalidRequest, Unavailable)
+
+oauth2 = APIRouter(route_class=OAuth2Route, responses=responses(*FORM))
+sessions = APIRouter(prefix="/sessions", responses=responses(*OWN))
 
 
-class PasswordGrant(BaseModel):
-    """An access token request with the password grant (RFC 6749, section 4.3.2).
-
-    What else a client sends, such as a scope or an empty client_id, is ignored, as section 3.2
-    demands.
-    """
-
-    model_config = {"use_attribute_docstrings": True}
-
-    grant_type: Literal["password"]
-    username: Annotated[str, StringConstraints(strip_whitespace=True, max_length=254)]
-    """The e-mail."""
-    password: SecretStr = Field(max_length=128)
-
-
-class TokenResponse(BaseModel):
-    """A successful response of the token endpoint (RFC 6749, section 5.1)."""
-
-    model_config = {"use_attribute_docstrings": True}
-
-    access_token: str
-    """To be sent as `Authorization: Bearer …`."""
-    token_type: Literal["bearer"]
-    expires_in: int
-    """Seconds for which the access token is accepted."""
-
-
-class TokenRoute(APIRoute):
-    """A route whose errors are those of OAuth 2.0 (RFC 6749, section 5.2)."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handle_token_request(request: Request) -> Response:
-            try:
-                form = await request.form()
-                if len(form.multi_items()) > len(form):
-                    raise _invalid("invalid_request", "A parameter is sent more than once.")
-                return await handle(request)
-            except RequestValidationError as error:
-                raise _explain(error) from None
-            except HTTPException as error:
-                if error.status_code == 400:
-                    raise _invalid("invalid_request", "The form can't be read.") from None
-                raise
-
-        return handle_token_request
-
-
-router = APIRouter(
-    prefix="/auth", tags=["auth"], responses=responses(Unavailable), route_class=TokenRoute
-)
-
-
-@router.post("/token", responses=responses(InvalidGrant, InvalidTokenRequest, ContentTooLarge))
+@oauth2.post("/token", responses=responses(InvalidGrant, TooManyRequests))
 async def create_token(
     database: DatabaseDep,
     passwords: PasswordsDep,
     tokens: AccessTokensDep,
+    throttle: LoginThrottleDep,
     settings: SettingsDep,
-    response: Response,
-    form: Annotated[PasswordGrant, Form()],
+    request: Request,
+    form: Annotated[PasswordGrant | RefreshGrant, Form(discriminator="grant_type")],
 ) -> TokenResponse:
-    """Log in with an e-mail and a password.
+    """Log in with an e-mail and a password, or refresh a login.
 
     The password grant is for the service's own clients; RFC 9700, section 2.4, advises others
     against it.
     """
-    password = form.password.get_secret_value()
-    lifetime = settings.session_lifetime
-    token = await service.log_in(database, passwords, form.username, password, lifetime)
-    response.headers["Cache-Control"] = "no-store"
+    lifetime = settings.refresh_token_lifetime
+    if isinstance(form, RefreshGrant):
+        presented = RefreshToken.parse(form.refresh_token.get_secret_value())
+        login = await service.refresh(
+            database, tokens.keys, presented, lifetime, settings.refresh_token_grace
+        )
+    else:
+        async with throttle.attempt(form.username, client_address(request)):
+            login = await service.log_in(
+                database,
+                passwords,
+                form.username,
+                form.password.get_secret_value(),
+                _client(request),
+                lifetime,
+            )
+    return _answer(tokens, *login)
+
+
+@oauth2.post("/revoke", status_code=200)
+async def revoke_token(
+    database: DatabaseDep, tokens: AccessTokensDep, form: Annotated[Revocation, Form()]
+) -> None:
+    """Log out: end the login that an access token or a refresh token belongs to (RFC 7009).
+
+    A token that is not valid any more is no error.
+    """
+    text = form.token.get_secret_value()
+    try:
+        token: AccessToken | RefreshToken = tokens.verify(text, may_be_expired=True)
+    except InvalidToken:
+        token = RefreshToken.parse(text)
+    await database.write(service.revoke, token)
+
+
+@sessions.get("")
+async def list_sessions(
+    caller: CallerDep, page: Annotated[Page, Query()], request: Request, response: Response
+) -> Sequence[SessionPublic]:
+    """List one's own logins, by id. The `Link` header leads to the next page."""
+    logins = await caller.read(service.list_sessions, caller.login, page)
+    return paginate(logins, page, request, response)
+
+
+@sessions.delete("", status_code=204)
+async def end_other_sessions(caller: CallerDep) -> None:
+    """End all of one's own logins but the one that the request is made with."""
+    await caller.write(service.end_other_sessions, caller.login)
+
+
+@sessions.delete("/{session_id}", status_code=204, responses=responses(NotFound))
+async def end_session(caller: CallerDep, session_id: PathId) -> None:
+    """End a login of one's own: its tokens are not accepted from now on."""
+    await caller.write(service.end_session, caller.user_id, session_id)
+
+
+router.include_router(oauth2)
+router.include_router(sessions)
+
+
+def _client(request: Request) -> str:
+    """The client's own word, for its user to recognize it by."""
+    words = request.headers.get("User-Agent", "")
+    return "".join(character for character in words if character.isprintable())[:200]
+
+
+def _answer(tokens: AccessTokens, login: AccessToken, refresh_token: RefreshToken) -> TokenResponse:
     return TokenResponse(
-        access_token=tokens.issue(token),
+        access_token=tokens.issue(login),
         token_type="bearer",  # noqa: S106 -- a kind of token, not a secret
         expires_in=tokens.lifetime,
+        refresh_token=str(refresh_token),
     )
-
-
-def _explain(error: RequestValidationError) -> InvalidTokenRequest:
-    faults = error.errors()
-    if any(fault["type"] == "literal_error" for fault in faults):
-        return _invalid("unsupported_grant_type", "grant_type must be password.")
-    places = ", ".join(str(fault["loc"][-1]) for fault in faults)
-    return _invalid("invalid_request", f"Missing or not usable: {places}.")
-
-
-def _invalid(error: str, description: str) -> InvalidTokenRequest:
-    return InvalidTokenRequest(description, error=error, error_description=description)

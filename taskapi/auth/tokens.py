@@ -6,12 +6,15 @@ from typing import Any
 
 import jwt
 
+from taskapi.problems import LoginTooOld
 from taskapi.schemas import MAX_ID, utc_now
 
 ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "taskapi"
 TYPE = "at+jwt"
 """Media type of a JWT access token (RFC 9068, section 2.1), so that no other JWT passes for one."""
+
+RECENT = timedelta(minutes=15)
 
 CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time"]
 
@@ -27,13 +30,27 @@ class AccessToken:
     auth_time: datetime
     """When the user last proved the password (OpenID Connect Core, section 2)."""
 
+    def check_recent(self) -> None:
+        """What could take the account over needs the password anew (RFC 9470).
+
+        Raises:
+            LoginTooOld: the user proved the password too long ago.
+        """
+        if utc_now() - self.auth_time > RECENT:
+            description = "This needs a login with the password in the last 15 minutes."
+            challenge = (
+                'Bearer realm="taskapi", error="insufficient_user_authentication", '
+                f'error_description="{description}", max_age={RECENT.seconds}'
+            )
+            raise LoginTooOld(description, headers={"WWW-Authenticate": challenge})
+
 
 class AccessTokens:
     """Issues and verifies JWT access tokens (RFC 9068), with HS256 and nothing else (RFC 8725)."""
 
     def __init__(self, keys: Sequence[str], lifetime: int) -> None:
         """The first of `keys` signs, all verify; `lifetime` in seconds."""
-        self._keys = keys
+        self.keys = keys
         self.lifetime = lifetime
 
     def issue(self, token: AccessToken) -> str:
@@ -48,15 +65,15 @@ class AccessTokens:
             "sid": str(token.session_id),
             "auth_time": int(token.auth_time.timestamp()),
         }
-        return jwt.encode(claims, self._keys[0], ALGORITHM, headers={"typ": TYPE})
+        return jwt.encode(claims, self.keys[0], ALGORITHM, headers={"typ": TYPE})
 
-    def verify(self, encoded: str) -> AccessToken:
+    def verify(self, encoded: str, *, may_be_expired: bool = False) -> AccessToken:
         """Check everything that can be checked without the database.
 
         Raises:
             InvalidToken: it is not a token of this service, or has expired.
         """
-        claims = self._decode(encoded)
+        claims = self._decode(encoded, verify_exp=not may_be_expired)
         try:
             return AccessToken(
                 user_id=_id(claims["sub"]),
@@ -66,8 +83,8 @@ class AccessTokens:
         except (TypeError, ValueError, OverflowError, OSError):
             raise InvalidToken("The access token is malformed.") from None
 
-    def _decode(self, encoded: str) -> dict[str, Any]:
-        for key in self._keys:
+    def _decode(self, encoded: str, *, verify_exp: bool) -> dict[str, Any]:
+        for key in self.keys:
             try:
                 token = jwt.decode_complete(
                     encoded,
@@ -76,7 +93,7 @@ class AccessTokens:
                     audience=AUDIENCE,
                     issuer=ISSUER,
                     # Clocks of replicas differ; a token from the near future is no fault.
-                    options={"require": CLAIMS, "verify_iat": False},
+                    options={"require": CLAIMS, "verify_iat": False, "verify_exp": verify_exp},
                 )
             except jwt.InvalidSignatureError:
                 continue

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import SecretStr
 
 from taskapi.auth.deps import CallerDep
-from taskapi.deps import DatabaseDep, PasswordsDep
+from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
 from taskapi.openapi import responses
 from taskapi.pagination import Page, paginate
 from taskapi.problems import (
@@ -13,11 +13,14 @@ from taskapi.problems import (
     EmailTaken,
     Forbidden,
     InvalidRequest,
+    LoginTooOld,
     NotFound,
+    TooManyRequests,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
+from taskapi.ratelimit import client_address
 from taskapi.schemas import PathId
 from taskapi.users import service
 from taskapi.users.models import User, UserCreate, UserPatch, UserPublic, UserReplace
@@ -25,18 +28,20 @@ from taskapi.users.models import User, UserCreate, UserPatch, UserPublic, UserRe
 router = APIRouter(prefix="/users", tags=["users"], responses=responses(Unavailable))
 
 BODY = (ContentTooLarge, UnsupportedMediaType, InvalidRequest)
-OWN = (Unauthorized, Forbidden, NotFound)
+OWN = (Unauthorized, LoginTooOld, Forbidden, NotFound)
 
 
-@router.post("", status_code=201, responses=responses(EmailTaken, *BODY))
+@router.post("", status_code=201, responses=responses(EmailTaken, TooManyRequests, *BODY))
 async def create_user(
     database: DatabaseDep,
     passwords: PasswordsDep,
+    registrations: RegistrationsDep,
     request: Request,
     response: Response,
     body: UserCreate,
 ) -> UserPublic:
     """Register an account. Anyone can."""
+    await registrations.count(client_address(request))
     password_hash = await passwords.hash(body.password.get_secret_value())
     user = await database.write(service.create_user, body, password_hash)
     response.headers["Location"] = f"{request.url.path}/{user.id}"
@@ -83,7 +88,7 @@ async def update_user(
 @router.delete("/{user_id}", status_code=204, responses=responses(*OWN, InvalidRequest))
 async def delete_user(caller: CallerDep, user_id: PathId) -> None:
     """Delete one's own account, with all its tasks and logins."""
-    await caller.write(service.delete_user, caller.user_id, user_id)
+    await caller.write(service.delete_user, caller.login, user_id)
 
 
 async def _update(
@@ -93,6 +98,7 @@ async def _update(
     password_hash = None
     password: SecretStr | None = changes.password
     if password is not None:
-        await caller.read(service.check_own, caller.user_id, user_id)
+        await caller.read(service.check_own, caller.login, user_id)
+        caller.login.check_recent()
         password_hash = await passwords.hash(password.get_secret_value())
-    return await caller.write(service.update_user, caller.user_id, user_id, changes, password_hash)
+    return await caller.write(service.update_user, caller.login, user_id, changes, password_hash)

@@ -3,6 +3,8 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
+from taskapi.auth.models import LoginSession
+from taskapi.auth.tokens import AccessToken
 from taskapi.pagination import Page
 from taskapi.problems import EmailTaken, Forbidden, NotFound
 from taskapi.users.models import User, UserCreate, UserReplace, email_key, normalize_email
@@ -42,39 +44,49 @@ def create_user(session: Session, new: UserCreate, password_hash: str) -> User:
     return user
 
 
-def check_own(session: Session, caller_id: int, user_id: int) -> None:
+def check_own(session: Session, login: AccessToken, user_id: int) -> None:
     """Accounts are changed by their owner only.
 
     Raises:
         NotFound: there is no such account.
         Forbidden: it is somebody else's.
     """
-    if user_id != caller_id:
+    if user_id != login.user_id:
         get_user(session, user_id)
         raise Forbidden("This is another user's account.")
 
 
 def update_user(
     session: Session,
-    caller_id: int,
+    login: AccessToken,
     user_id: int,
     changes: UserReplace,
     password_hash: str | None,
 ) -> User:
-    """Change the fields that are set in `changes`, and the password if there is a new hash."""
-    check_own(session, caller_id, user_id)
+    """Change the fields that are set in `changes`, and the password if there is a new hash.
+
+    A new password ends the user's other logins.
+    """
+    check_own(session, login, user_id)
     user = get_user(session, user_id)
+    email = user.email
     user.sqlmodel_update(changes.model_dump(exclude_unset=True, exclude={"password"}))
-    user.email_key = email_key(user.email)
+    if user.email != email:
+        login.check_recent()
+        user.email_key = email_key(user.email)
     if password_hash is not None:
+        login.check_recent()
         user.password_hash = password_hash
+        logins = delete(LoginSession).where(col(LoginSession.user_id) == user_id)
+        session.exec(logins.where(col(LoginSession.id) != login.session_id))
     _flush(session)
     return user
 
 
-def delete_user(session: Session, caller_id: int, user_id: int) -> None:
-    """Delete the account; the database deletes its tasks and sessions with it."""
-    check_own(session, caller_id, user_id)
+def delete_user(session: Session, login: AccessToken, user_id: int) -> None:
+    """Delete the account; the database deletes its tasks and logins with it."""
+    check_own(session, login, user_id)
+    login.check_recent()
     session.exec(delete(User).where(col(User.id) == user_id))
 
 

@@ -39,6 +39,7 @@ def test_an_access_token_is_a_jwt_of_rfc_9068(anna: Api) -> None:
     claims = decode(anna.token)
     assert jwt.get_unverified_header(anna.token) == {"alg": "HS256", "typ": "at+jwt"}
     assert sorted(claims) == sorted(CLAIMS)
+    assert (claims["iss"], claims["aud"]) == ("taskapi", "taskapi")
     assert claims["sub"] == str(anna.user_id)
     assert claims["exp"] - claims["iat"] == 900
     assert claims["auth_time"] == claims["iat"]
@@ -143,7 +144,7 @@ def test_a_token_dies_with_its_user(anna: Api) -> None:
 def test_a_login_ends_after_its_lifetime(
     start: Callable[[Settings], TestClient], settings: Settings
 ) -> None:
-    client = start(settings.model_copy(update={"session_lifetime": 1}))
+    client = start(settings.model_copy(update={"refresh_token_lifetime": 1}))
     anna = Api.register(client, "anna@example.com")
     assert anna.get("/users/me").status_code == 200
     time.sleep(1)

@@ -1,9 +1,12 @@
+import secrets
 import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
 from taskapi.auth.keys import load_secret_keys
 from taskapi.settings import Settings
@@ -33,3 +36,34 @@ def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
             )
         assert len({key for [key] in keys}) == 1
     assert len(list(tmp_path.iterdir())) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("a9f3c7", "has fewer than 32 characters"),
+        ("0" * 64, "repeats itself"),
+        ("abcdefghijklmnop" * 4, "repeats itself"),
+        ("0123" * 16 + "x", "repeats itself"),
+        ("change-me-please-0123456789-abcdefg", "looks like a placeholder"),
+        ("MySecretKeyForTheTaskService-2026-11", "looks like a placeholder"),
+        ("example-0123456789-abcdefghijklmnop", "looks like a placeholder"),
+    ],
+)
+def test_a_guessable_key_is_refused_with_the_way_to_a_good_one(
+    monkeypatch: pytest.MonkeyPatch, key: str, fault: str
+) -> None:
+    good = secrets.token_hex(32)
+    monkeypatch.setenv("TASKAPI_SECRET_KEYS", f"{good},{key}")
+    with pytest.raises(ValidationError) as refusal:
+        Settings()
+    assert f"a key {fault}; `openssl rand -hex 32` makes a good one" in str(refusal.value)
+    assert key not in str(refusal.value)
+    assert good not in str(refusal.value)
+
+
+def test_random_keys_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for make in (secrets.token_hex, secrets.token_urlsafe):
+        for _ in range(200):
+            monkeypatch.setenv("TASKAPI_SECRET_KEYS", make(32))
+            assert len(Settings().secret_keys) == 1

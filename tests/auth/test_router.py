@@ -7,8 +7,11 @@ from anyio import to_thread
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from taskapi.passwords import Passwords
+from taskapi.passwords import Passwords, Verification
 from tests.api import PASSWORD, Api, check_problem, request_token
+
+# RFC 6749, section 5.2
+ERROR_DESCRIPTION_CHARACTERS = {chr(code) for code in range(0x20, 0x7F)} - {'"', "\\"}
 
 FORM = {"grant_type": "password", "username": "anna@example.com", "password": PASSWORD}
 
@@ -17,17 +20,23 @@ def check_oauth2_error(answer: Response, status: int, slug: str, error: str) -> 
     problem = check_problem(answer, status, slug)
     assert problem["error"] == error
     assert problem["error_description"] == problem["detail"]
+    assert set(problem["error_description"]) <= ERROR_DESCRIPTION_CHARACTERS
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["pragma"] == "no-cache"
 
 
 def test_the_right_password_gives_a_bearer_token(anna: Api) -> None:
     answer = request_token(anna.client, anna.email)
     token = answer.json()
     assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["pragma"] == "no-cache"
     assert token == {
         "access_token": token["access_token"],
         "token_type": "bearer",
         "expires_in": 900,
+        "refresh_token": token["refresh_token"],
     }
     anna.token = token["access_token"]
     assert anna.get("/users/me").json()["id"] == anna.user_id
@@ -76,6 +85,11 @@ def test_a_password_is_compared_however_its_accents_are_composed(client: TestCli
         ({"username": None}, "invalid_request"),
         ({"username": "x" * 255}, "invalid_request"),
         ({"password": None}, "invalid_request"),
+        ({"password": ""}, "invalid_request"),
+        ({"username": ""}, "invalid_request"),
+        ({"grant_type": "refresh_token"}, "invalid_request"),
+        ({"grant_type": "refresh_token", "refresh_token": ""}, "invalid_request"),
+        ({"grant_type": "refresh_token", "refresh_token": "x" * 201}, "invalid_request"),
         ({"password": "x" * 129}, "invalid_request"),
         ({"password": [PASSWORD, "another"]}, "invalid_request"),
         ({"username": ["anna@example.com", "anna@example.com"]}, "invalid_request"),
@@ -118,7 +132,7 @@ def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
 
 def test_a_form_without_end_is_refused(client: TestClient) -> None:
     answer = client.post("/auth/token", data={**FORM, "password": "x" * 300_000})
-    check_problem(answer, 413, "content-too-large")
+    check_oauth2_error(answer, 413, "content-too-large", "invalid_request")
 
 
 def test_a_login_does_not_outlive_a_password_changed_while_it_was_checked(
@@ -126,11 +140,13 @@ def test_a_login_does_not_outlive_a_password_changed_while_it_was_checked(
 ) -> None:
     verify = Passwords.verify
 
-    async def verify_slowly(self: Passwords, password: str, password_hash: str | None) -> bool:
-        matches = await verify(self, password, password_hash)
+    async def verify_slowly(
+        self: Passwords, password: str, password_hash: str | None
+    ) -> Verification:
+        verified = await verify(self, password, password_hash)
         change = partial(anna.patch, f"/users/{anna.user_id}", json={"password": "another one"})
         await to_thread.run_sync(change)
-        return matches
+        return verified
 
     monkeypatch.setattr(Passwords, "verify", verify_slowly)
     answer = request_token(anna.client, anna.email)

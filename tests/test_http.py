@@ -1,0 +1,82 @@
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.settings import Settings
+from tests.api import Api, request_token
+
+Start = Callable[[Settings], TestClient]
+
+HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+@pytest.mark.parametrize("path", ["/users/me", "/tasks", "/livez", "/nothing", "/tasks/x", "/"])
+def test_answers_are_not_to_be_kept_sniffed_or_framed(anna: Api, path: str) -> None:
+    answer = anna.get(path, follow_redirects=False)
+    assert HEADERS.items() <= dict(answer.headers).items()
+
+
+def test_a_fault_of_the_service_is_no_exception(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskapi.health.Health", None)
+    answer = client.get("/livez")
+    assert answer.status_code == 500
+    assert HEADERS.items() <= dict(answer.headers).items()
+
+
+def test_tokens_are_not_to_be_kept(anna: Api) -> None:
+    for password in ("wrong password", "correct horse battery staple"):
+        answer = request_token(anna.client, anna.email, password)
+        assert HEADERS.items() <= dict(answer.headers).items()
+        assert answer.headers["pragma"] == "no-cache"
+
+
+def test_the_files_of_the_docs_page_are_kept_but_checked(client: TestClient) -> None:
+    answer = client.get("/docs/docs.js")
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["etag"]
+
+
+PREFLIGHT = {
+    "Origin": "https://app.example",
+    "Access-Control-Request-Method": "PATCH",
+    "Access-Control-Request-Headers": "authorization, content-type",
+}
+
+
+def test_pages_of_other_origins_may_not_call_the_service(client: TestClient) -> None:
+    preflight = client.options("/tasks/1", headers=PREFLIGHT)
+    answer = client.get("/livez", headers={"Origin": "https://app.example"})
+    assert preflight.status_code == 405
+    for headers in (preflight.headers, answer.headers):
+        assert not [name for name in headers if name.startswith("access-control")]
+
+
+def test_pages_of_the_origins_that_are_set_may(start: Start, settings: Settings) -> None:
+    origins = ("https://app.example", "https://admin.example")
+    client = start(settings.model_copy(update={"cors_origins": origins}))
+    preflight = client.options("/tasks/1", headers=PREFLIGHT)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    assert "PATCH" in preflight.headers["access-control-allow-methods"]
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    answer = client.get("/tasks", headers={"Origin": "https://admin.example"})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == "https://admin.example"
+    assert "Link" in answer.headers["access-control-expose-headers"]
+    assert "access-control-allow-credentials" not in answer.headers
+    other = client.get("/tasks", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_CORS_ORIGINS", "https://a.example, https://b.example")
+    assert Settings().cors_origins == ("https://a.example", "https://b.example")
