@@ -55,10 +55,7 @@ class Body(SQLModel):
 class Resource(SQLModel):
     """A response. Its table may derive from it: FastAPI sends only the fields declared here."""
 
-    model_config = {
-        "revalidate_instances": "subclass-instances",
-        "use_attribute_docstrings": True,
-    }
+    model_config = {"use_attribute_docstrings": True}
 
 
 def utc_now() -> datetime:

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("last_used_at", MOMENT, nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
-        sa.Column("client", sa.String(), nullable=False),
+        sa.Column("client", sa.String(200), nullable=False),
         sqlite_autoincrement=True,
     )
     status = sa.Enum(

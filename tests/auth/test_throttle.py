@@ -2,11 +2,13 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import anyio
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from pydantic import ValidationError
 
+from taskapi.passwords import Passwords, Verification
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, log_in, request_token
 
@@ -61,16 +63,41 @@ def test_a_success_makes_the_failures_of_the_account_forgotten(anna: Api) -> Non
         log_in(anna.client, anna.email)
 
 
+def test_a_success_makes_the_failures_from_anywhere_forgotten(
+    start: Start, settings: Settings
+) -> None:
+    client = start(settings.model_copy(update={"login_account_limit": "3/hour"}))
+    anna = Api.register(client, "anna@example.com")
+    for _ in range(3):
+        assert [fail(client, anna.email) for _ in range(2)] == [401] * 2
+        log_in(client, anna.email)
+    assert [fail(client, anna.email) for _ in range(4)] == [401] * 3 + [429]
+
+
 def test_the_right_password_is_never_too_often(anna: Api) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(lambda _: request_token(anna.client, anna.email), range(32))
         assert {answer.status_code for answer in answers} == {200}
 
 
-def test_failures_at_once_count_as_failures_one_after_another(anna: Api) -> None:
+def test_failures_at_once_count_as_failures_one_after_another(
+    anna: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Passwords.verify
+    verified = []
+
+    async def verify_slowly(
+        self: Passwords, password: str, password_hash: str | None
+    ) -> Verification:
+        verified.append(password)
+        await anyio.sleep(0.02)
+        return await verify(self, password, password_hash)
+
+    monkeypatch.setattr(Passwords, "verify", verify_slowly)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
     assert sorted(answers) == [401] * 10 + [429] * 20
+    assert len(verified) == 10
 
 
 def test_the_owner_gets_in_from_another_address(anna: Api, clients: Clients) -> None:
