@@ -53,9 +53,14 @@ class Body(SQLModel):
 
 
 class Resource(SQLModel):
-    """A response. Its table may derive from it: FastAPI sends only the fields declared here."""
+    """A response. Its table may derive from it: FastAPI sends only the fields declared here, which
+    it reads from the row one by one, in the order of their declaration.
+    """
 
-    model_config = {"use_attribute_docstrings": True}
+    model_config = {
+        "revalidate_instances": "subclass-instances",
+        "use_attribute_docstrings": True,
+    }
 
 
 def utc_now() -> datetime:
