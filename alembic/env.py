@@ -2,6 +2,7 @@ from alembic import context
 from sqlmodel import SQLModel
 
 import taskapi.auth.models
+import taskapi.idempotency
 import taskapi.tasks.models
 import taskapi.users.models  # noqa: F401 -- the tables register themselves
 from taskapi.db import open_engine

@@ -16,6 +16,7 @@ from taskapi.db import Database
 from taskapi.http import BodyLimit, DefaultHeaders, HeadAsGet
 from taskapi.logs import RequestLog
 from taskapi.openapi import DocumentedAPI
+from taskapi.pagination import Cursors
 from taskapi.passwords import Passwords
 from taskapi.ratelimit import RateLimiter, Throttle
 from taskapi.settings import Settings
@@ -25,6 +26,16 @@ from taskapi.users.router import router as users_router
 VERSION = "0.1.0"
 
 DESCRIPTION = "Users and their tasks. Register with `POST /users`, then log in with **Authorize**."
+
+EXPOSED_HEADERS = (
+    "ETag",
+    "Link",
+    "Location",
+    "Retry-After",
+    "WWW-Authenticate",
+    "X-Request-ID",
+    "X-Total-Count",
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +73,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=errors.METHODS,
-        allow_headers=("Authorization", "X-Request-ID"),
-        expose_headers=("Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+        allow_headers=("Authorization", "Idempotency-Key", "If-Match", "X-Request-ID"),
+        expose_headers=EXPOSED_HEADERS,
     )
     return [
         Middleware(DefaultHeaders),
@@ -83,9 +94,9 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     logger.info("database: %s", database.file)
     app.state.database = database
     app.state.revision = migrations.newest()
-    app.state.tokens = AccessTokens(
-        load_secret_keys(settings, database.file), settings.access_token_lifetime
-    )
+    keys = load_secret_keys(settings, database.file)
+    app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)
+    app.state.cursors = Cursors(keys)
     passwords = Passwords(
         settings.password_hash_memory,
         settings.password_hash_iterations,

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from taskapi import problems
+from taskapi.etags import NotModified
 
 # Those of RFC 9110 and PATCH (RFC 5789), as far as any route here can know them.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -32,6 +33,10 @@ BY_STATUS: Mapping[int, tuple[type[problems.Problem], str]] = {
 
 async def _answer_problem(request: Request, problem: problems.Problem) -> Response:
     return problems.respond(request, problem)
+
+
+async def _answer_not_modified(_: Request, error: NotModified) -> Response:
+    return Response(status_code=304, headers={"ETag": error.tag})
 
 
 async def _answer_http_exception(request: Request, error: HTTPException) -> Response:
@@ -84,6 +89,7 @@ def _allowed(request: Request) -> list[str]:
 
 HANDLERS: dict[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     problems.Problem: _answer_problem,
+    NotModified: _answer_not_modified,
     HTTPException: _answer_http_exception,
     RequestValidationError: _answer_validation_error,
 }

@@ -1,13 +1,18 @@
-import base64
-import binascii
-import re
-from collections.abc import Sequence
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol, TypeVar
 
-from fastapi import Request, Response
-from pydantic import AfterValidator, BaseModel, Field
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, Field
 
-from taskapi.schemas import MAX_ID
+from taskapi.problems import InvalidRequest
+
+MAC_SIZE = 16
+
+Position = tuple[str, int]
+"""The row that a page starts after: the value that the list is sorted by, as text, and the id."""
 
 
 class Row(Protocol):
@@ -15,27 +20,6 @@ class Row(Protocol):
 
 
 R = TypeVar("R", bound=Row)
-
-
-def _cursor(row_id: int) -> str:
-    return base64.urlsafe_b64encode(b"id:%d" % row_id).decode().rstrip("=")
-
-
-def _position(cursor: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-    except (binascii.Error, ValueError):
-        text = b""
-    position = re.fullmatch(rb"id:([0-9]{1,16})", text)
-    if position is None or int(position[1]) > MAX_ID:
-        raise ValueError("not a cursor of this service")
-    return int(position[1])
-
-
-def _check(cursor: str) -> str:
-    if cursor:
-        _position(cursor)
-    return cursor
 
 
 class Page(BaseModel):
@@ -46,23 +30,94 @@ class Page(BaseModel):
     limit: int = Field(default=50, ge=1, le=100)
     """The most items to answer with."""
 
-    after: Annotated[str, Field(max_length=100), AfterValidator(_check)] = ""
+    after: str = Field(default="", max_length=2000)
     """Where the page starts: the cursor in the previous page's `Link` header."""
 
-    @property
-    def position(self) -> int:
-        """The id after which the page starts; ids start at 1."""
-        return _position(self.after) if self.after else 0
+
+class Cursors:
+    """Opaque cursors, signed so that none but this service's own are accepted."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """The first of `keys` signs, all verify."""
+        self._keys = keys
+
+    def encode(self, order: str, position: Position) -> str:
+        content = json.dumps([order, *position]).encode()
+        return urlsafe_b64encode(_sign(self._keys[0], content) + content).decode().rstrip("=")
+
+    def decode(self, order: str, cursor: str) -> Position | None:
+        """None for no cursor.
+
+        Raises:
+            InvalidRequest: it was not made here, or for another order.
+        """
+        if not cursor:
+            return None
+        try:
+            signed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        except ValueError:
+            signed = b""
+        mac, content = signed[:MAC_SIZE], signed[MAC_SIZE:]
+        if any(hmac.compare_digest(mac, _sign(key, content)) for key in self._keys):
+            made_for, value, row_id = json.loads(content)
+            if made_for == order:
+                return value, row_id
+        fault = "This is not a cursor of this list in this order."
+        raise InvalidRequest.of([{"in": "query", "pointer": "/after", "detail": fault}])
 
 
-def paginate(rows: Sequence[R], page: Page, request: Request, response: Response) -> Sequence[R]:
-    """Cut `rows`, of which one more than the limit was asked for, and link to the next page.
+def _sign(key: str, content: bytes) -> bytes:
+    return hmac.digest(key.encode(), b"cursor " + content, "sha256")[:MAC_SIZE]
 
-    The `Link` header (RFC 8288) holds a relative reference with all the query's other parameters.
-    """
-    if len(rows) <= page.limit:
+
+class Pager:
+    """Turns a request's cursor into a position, and rows into a page that links to the next."""
+
+    def __init__(self, cursors: Cursors, request: Request, response: Response) -> None:
+        self._cursors = cursors
+        self._request = request
+        self._response = response
+
+    def position(self, page: Page, order: str = "id") -> Position | None:
+        """
+        Raises:
+            InvalidRequest: the cursor was not made here, or for another order.
+        """
+        return self._cursors.decode(self._bound(order), page.after)
+
+    def cut(
+        self,
+        rows: Sequence[R],
+        page: Page,
+        order: str = "id",
+        value: Callable[[R], str] = lambda _: "",
+    ) -> Sequence[R]:
+        """Cut `rows`, of which one more than the limit was asked for, and link to the next page.
+
+        The `Link` header (RFC 8288) has a relative reference with all the query's parameters.
+        `value` is what the list is sorted by, before the id.
+        """
+        if len(rows) <= page.limit:
+            return rows
+        rows = rows[: page.limit]
+        position = value(rows[-1]), rows[-1].id
+        cursor = self._cursors.encode(self._bound(order), position)
+        url = self._request.url
+        query = url.include_query_params(after=cursor).query
+        self._response.headers["Link"] = f'<{url.path}?{query}>; rel="next"'
         return rows
-    rows = rows[: page.limit]
-    query = request.url.include_query_params(after=_cursor(rows[-1].id)).query
-    response.headers["Link"] = f'<{request.url.path}?{query}>; rel="next"'
-    return rows
+
+    def count(self, total: int | None) -> None:
+        if total is not None:
+            self._response.headers["X-Total-Count"] = str(total)
+
+    def _bound(self, order: str) -> str:
+        """Cursors of one list are of no use for another."""
+        return f"{self._request.scope['route'].path} {order}"
+
+
+async def get_pager(request: Request, response: Response) -> Pager:
+    return Pager(request.app.state.cursors, request, response)
+
+
+PagerDep = Annotated[Pager, Depends(get_pager)]

@@ -119,6 +119,15 @@ class EmailTaken(Problem):
     advice = "Log in with it, or register another one."
 
 
+class PreconditionFailed(Problem):
+    """The task is not as the If-Match header says: somebody changed it meanwhile."""
+
+    status = 412
+    slug = "precondition-failed"
+    title = "Changed meanwhile"
+    advice = "Read it again, apply the change to what it is now, and send the new ETag."
+
+
 class ContentTooLarge(Problem):
     """The request's body is larger than any that this service can use."""
 

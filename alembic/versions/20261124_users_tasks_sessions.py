@@ -55,13 +55,26 @@ def upgrade() -> None:
         sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("title_key", sa.String(), nullable=False),
+        sa.Column("search_text", sa.String(), nullable=False),
         sqlite_autoincrement=True,
     )
     op.create_index("ix_tasks_user_id_id", "tasks", ["user_id", "id"])
-    op.create_index("ix_tasks_user_id_status_id", "tasks", ["user_id", "status", "id"])
+    for column in ("status", "created_at", "updated_at", "title_key"):
+        op.create_index(f"ix_tasks_user_id_{column}_id", "tasks", ["user_id", column, "id"])
+    op.create_table(
+        "idempotent_answers",
+        sa.Column("user_id", ID, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("key", sa.String(255), primary_key=True),
+        sa.Column("fingerprint", sa.String(), nullable=False),
+        sa.Column("answer", sa.String(), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("idempotent_answers")
     op.drop_table("tasks")
     op.drop_table("sessions")
     op.drop_table("users")

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Request
 
 from taskapi.auth import service
 from taskapi.auth.deps import AccessTokensDep, CallerDep, LoginThrottleDep
@@ -17,7 +17,7 @@ from taskapi.auth.refresh import RefreshToken
 from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
 from taskapi.openapi import responses
-from taskapi.pagination import Page, paginate
+from taskapi.pagination import Page, PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     InvalidGrant,
@@ -92,11 +92,12 @@ async def revoke_token(
 
 @sessions.get("")
 async def list_sessions(
-    caller: CallerDep, page: Annotated[Page, Query()], request: Request, response: Response
+    caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
 ) -> Sequence[SessionPublic]:
     """List one's own logins, by id. The `Link` header leads to the next page."""
-    logins = await caller.read(service.list_sessions, caller.login, page)
-    return paginate(logins, page, request, response)
+    position = pager.position(page)
+    logins = await caller.read(service.list_sessions, caller.login, page, position)
+    return pager.cut(logins, page)
 
 
 @sessions.delete("", status_code=204)

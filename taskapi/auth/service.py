@@ -8,7 +8,7 @@ from taskapi.auth.models import LoginSession, SessionPublic
 from taskapi.auth.refresh import RefreshToken
 from taskapi.auth.tokens import AccessToken
 from taskapi.db import Database
-from taskapi.pagination import Page
+from taskapi.pagination import Page, Position
 from taskapi.passwords import Passwords, Verification
 from taskapi.problems import InvalidGrant, NotFound
 from taskapi.schemas import utc_now
@@ -131,12 +131,14 @@ def is_live(session: Session, token: AccessToken) -> bool:
     return session.exec(live).one_or_none() is not None
 
 
-def list_sessions(session: Session, token: AccessToken, page: Page) -> Sequence[SessionPublic]:
+def list_sessions(
+    session: Session, token: AccessToken, page: Page, position: Position | None
+) -> Sequence[SessionPublic]:
     """The user's logins; one more than fits the page, if there are any more."""
     query = select(LoginSession).where(
         LoginSession.user_id == token.user_id,
         col(LoginSession.expires_at) > utc_now(),
-        col(LoginSession.id) > page.position,
+        col(LoginSession.id) > (position[1] if position else 0),
     )
     logins = session.exec(query.order_by(col(LoginSession.id)).limit(page.limit + 1)).all()
     return [

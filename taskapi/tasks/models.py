@@ -1,3 +1,4 @@
+import unicodedata
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -69,6 +70,9 @@ class Task(TaskPublic, table=True):
     __table_args__ = (
         Index(None, "user_id", "id"),
         Index(None, "user_id", "status", "id"),
+        Index(None, "user_id", "created_at", "id"),
+        Index(None, "user_id", "updated_at", "id"),
+        Index(None, "user_id", "title_key", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -87,8 +91,46 @@ class Task(TaskPublic, table=True):
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=ID_COLUMN)
     created_at: datetime = Field(default_factory=utc_now)
     updated_at: datetime = Field(default_factory=utc_now)
+    version: int = 1
+    """How many times it was written."""
+    title_key: str = ""
+    """The title, folded: what the list is sorted by."""
+    search_text: str = ""
+    """The title and the description, folded: what is searched."""
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+    def index(self) -> None:
+        """Derive from the texts what they are found by."""
+        self.title_key = fold(self.title)
+        self.search_text = fold(f"{self.title}\n{self.description}")
+
+
+def fold(text: str) -> str:
+    """Case folded by Unicode's rules, in Python, so that every database does it the same."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+class TaskOrder(StrEnum):
+    ID = "id"
+    ID_DESCENDING = "-id"
+    CREATED_AT = "created_at"
+    CREATED_AT_DESCENDING = "-created_at"
+    UPDATED_AT = "updated_at"
+    UPDATED_AT_DESCENDING = "-updated_at"
+    TITLE = "title"
+    TITLE_DESCENDING = "-title"
 
 
 class TaskPage(Page):
     status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
     """Only tasks with one of these statuses; all when there is none."""
+    q: Annotated[Text, StringConstraints(max_length=200)] = ""
+    """Only tasks with this text in the title or the description, in upper or lower case."""
+    sort: TaskOrder = TaskOrder.ID
+    """What the list is ordered by, descending after `-`; titles whatever their case. Tasks of which
+    it is the same are ordered by id."""
+    total: bool = False
+    """Whether to count all tasks that the pages have together, in the `X-Total-Count` header."""

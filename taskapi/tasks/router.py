@@ -4,19 +4,22 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CallerDep
+from taskapi.etags import ReadPreconditions, WritePreconditions
+from taskapi.idempotency import IdempotencyKey
 from taskapi.openapi import responses
-from taskapi.pagination import paginate
+from taskapi.pagination import PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     InvalidRequest,
     NotFound,
+    PreconditionFailed,
     Unauthorized,
     Unavailable,
     UnsupportedMediaType,
 )
 from taskapi.schemas import PathId
 from taskapi.tasks import service
-from taskapi.tasks.models import TaskCreate, TaskPage, TaskPatch, TaskPublic, TaskReplace
+from taskapi.tasks.models import Task, TaskCreate, TaskPage, TaskPatch, TaskPublic, TaskReplace
 
 router = APIRouter(
     prefix="/tasks",
@@ -29,42 +32,70 @@ BODY = (ContentTooLarge, UnsupportedMediaType)
 
 @router.post("", status_code=201, responses=responses(*BODY))
 async def create_task(
-    caller: CallerDep, request: Request, response: Response, body: TaskCreate
+    caller: CallerDep,
+    request: Request,
+    response: Response,
+    body: TaskCreate,
+    idempotency_key: IdempotencyKey = "",
 ) -> TaskPublic:
     """Create a task of one's own."""
-    task = await caller.write(service.create_task, caller.user_id, body)
+    task = await caller.write(service.create_task, caller.user_id, body, idempotency_key)
     response.headers["Location"] = f"{request.url.path}/{task.id}"
-    return task
+    return _tagged(response, task)
 
 
 @router.get("")
 async def list_tasks(
-    caller: CallerDep, page: Annotated[TaskPage, Query()], request: Request, response: Response
+    caller: CallerDep, page: Annotated[TaskPage, Query()], pager: PagerDep
 ) -> Sequence[TaskPublic]:
-    """List one's own tasks, by id. The `Link` header leads to the next page."""
-    tasks = await caller.read(service.list_tasks, caller.user_id, page)
-    return paginate(tasks, page, request, response)
+    """List one's own tasks. The `Link` header leads to the next page."""
+    position = pager.position(page, page.sort)
+    tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
+    pager.count(total)
+    return pager.cut(tasks, page, page.sort, lambda task: service.sort_value(task, page.sort))
 
 
 @router.get("/{task_id}", responses=responses(NotFound))
-async def read_task(caller: CallerDep, task_id: PathId) -> TaskPublic:
+async def read_task(
+    caller: CallerDep, response: Response, task_id: PathId, conditions: ReadPreconditions
+) -> TaskPublic:
     """Read a task of one's own."""
-    return await caller.read(service.get_task, caller.user_id, task_id)
+    task = await caller.read(service.get_task, caller.user_id, task_id, conditions)
+    return _tagged(response, task)
 
 
-@router.put("/{task_id}", responses=responses(NotFound, *BODY))
-async def replace_task(caller: CallerDep, task_id: PathId, body: TaskReplace) -> TaskPublic:
+@router.put("/{task_id}", responses=responses(NotFound, PreconditionFailed, *BODY))
+async def replace_task(
+    caller: CallerDep,
+    response: Response,
+    task_id: PathId,
+    conditions: WritePreconditions,
+    body: TaskReplace,
+) -> TaskPublic:
     """Replace a task of one's own; every field must be sent."""
-    return await caller.write(service.update_task, caller.user_id, task_id, body)
+    task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
+    return _tagged(response, task)
 
 
-@router.patch("/{task_id}", responses=responses(NotFound, *BODY))
-async def update_task(caller: CallerDep, task_id: PathId, body: TaskPatch) -> TaskPublic:
+@router.patch("/{task_id}", responses=responses(NotFound, PreconditionFailed, *BODY))
+async def update_task(
+    caller: CallerDep,
+    response: Response,
+    task_id: PathId,
+    conditions: WritePreconditions,
+    body: TaskPatch,
+) -> TaskPublic:
     """Change the fields of a task of one's own that are sent."""
-    return await caller.write(service.update_task, caller.user_id, task_id, body)
+    task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
+    return _tagged(response, task)
 
 
-@router.delete("/{task_id}", status_code=204, responses=responses(NotFound))
-async def delete_task(caller: CallerDep, task_id: PathId) -> None:
+@router.delete("/{task_id}", status_code=204, responses=responses(NotFound, PreconditionFailed))
+async def delete_task(caller: CallerDep, task_id: PathId, conditions: WritePreconditions) -> None:
     """Delete a task of one's own."""
-    await caller.write(service.delete_task, caller.user_id, task_id)
+    await caller.write(service.delete_task, caller.user_id, task_id, conditions)
+
+
+def _tagged(response: Response, task: Task) -> Task:
+    response.headers["ETag"] = task.etag
+    return task

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from taskapi.auth.deps import CallerDep
 from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
 from taskapi.openapi import responses
-from taskapi.pagination import Page, paginate
+from taskapi.pagination import Page, PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     EmailTaken,
@@ -50,11 +50,11 @@ async def create_user(
 
 @router.get("", responses=responses(Unauthorized, InvalidRequest))
 async def list_users(
-    caller: CallerDep, page: Annotated[Page, Query()], request: Request, response: Response
+    caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
 ) -> Sequence[UserPublic]:
     """List all accounts, by id. The `Link` header leads to the next page."""
-    users = await caller.read(service.list_users, page)
-    return paginate(users, page, request, response)
+    users = await caller.read(service.list_users, page, pager.position(page))
+    return pager.cut(users, page)
 
 
 @router.get("/me", responses=responses(Unauthorized))

@@ -5,14 +5,14 @@ from sqlmodel import Session, col, delete, select
 
 from taskapi.auth.models import LoginSession
 from taskapi.auth.tokens import AccessToken
-from taskapi.pagination import Page
+from taskapi.pagination import Page, Position
 from taskapi.problems import EmailTaken, Forbidden, NotFound
 from taskapi.users.models import User, UserCreate, UserReplace, email_key, normalize_email
 
 
-def list_users(session: Session, page: Page) -> Sequence[User]:
+def list_users(session: Session, page: Page, position: Position | None) -> Sequence[User]:
     """One more than fits the page, if there are any more."""
-    query = select(User).where(col(User.id) > page.position)
+    query = select(User).where(col(User.id) > (position[1] if position else 0))
     return session.exec(query.order_by(col(User.id)).limit(page.limit + 1)).all()
 
 

@@ -1,0 +1,108 @@
+"""Optimistic concurrency: ETag, If-None-Match and If-Match (RFC 9110, section 13)."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.api import Api, check_problem
+
+BODY = {"title": "Sell bread", "description": "", "status": "завершена"}
+
+
+@pytest.fixture
+def path(anna: Api) -> str:
+    return f"/tasks/{anna.create_task()['id']}"
+
+
+def etag(api: Api, path: str) -> str:
+    tag: str = api.get(path).headers["etag"]
+    return tag
+
+
+def test_a_task_has_a_strong_etag_that_changes_with_it(anna: Api) -> None:
+    created = anna.post("/tasks", json={"title": "Buy bread"})
+    path = created.headers["location"]
+    assert created.headers["etag"] == etag(anna, path)
+    assert created.headers["etag"].startswith('"')
+    seen = {created.headers["etag"]}
+    for method, body in (("PATCH", {"title": "x"}), ("PUT", BODY), ("PATCH", {"title": "y"})):
+        changed = anna.request(method, path, json=body)
+        assert changed.headers["etag"] == etag(anna, path)
+        assert changed.headers["etag"] not in seen
+        seen.add(changed.headers["etag"])
+    same = anna.patch(path, json={"title": "y"})
+    assert same.headers["etag"] in seen
+
+
+@pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"x", {tag}', "*", 'W/"x",W/{tag}'])
+def test_what_the_client_has_is_not_sent_again(anna: Api, path: str, condition: str) -> None:
+    tag = etag(anna, path)
+    answer = anna.get(path, headers={"If-None-Match": condition.format(tag=tag)})
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert answer.headers["etag"] == tag
+    assert anna.request("HEAD", path, headers={"If-None-Match": tag}).status_code == 304
+
+
+@pytest.mark.parametrize("condition", ['"x"', 'W/"x"', "", "x", '"'])
+def test_what_the_client_does_not_have_is_sent(anna: Api, path: str, condition: str) -> None:
+    answer = anna.get(path, headers={"If-None-Match": condition})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("condition", ["{tag}", "*", '"x", {tag}', '"x",W/"y",{tag}'])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_write_on_the_current_version_is_done(
+    anna: Api, path: str, method: str, condition: str
+) -> None:
+    headers = {"If-Match": condition.format(tag=etag(anna, path))}
+    body = None if method == "DELETE" else BODY
+    assert anna.request(method, path, json=body, headers=headers).is_success
+
+
+@pytest.mark.parametrize("condition", ['"x"', "W/{tag}", "x", "", '"', "{bare}"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_write_on_another_version_is_not(
+    anna: Api, path: str, method: str, condition: str
+) -> None:
+    before = anna.get(path)
+    tag = before.headers["etag"]
+    headers = {"If-Match": condition.format(tag=tag, bare=tag.strip('"'))}
+    body = None if method == "DELETE" else BODY
+    answer = anna.request(method, path, json=body, headers=headers)
+    check_problem(answer, 412, "precondition-failed")
+    assert anna.get(path).content == before.content
+
+
+def test_an_outdated_etag_is_another_version(anna: Api, path: str) -> None:
+    outdated = etag(anna, path)
+    anna.patch(path, json={"title": "new"})
+    answer = anna.patch(path, json={"title": "lost"}, headers={"If-Match": outdated})
+    check_problem(answer, 412, "precondition-failed")
+    check_problem(anna.delete(path, headers={"If-Match": outdated}), 412, "precondition-failed")
+    assert anna.get(path).json()["title"] == "new"
+
+
+def test_a_header_on_several_lines_is_one_list(anna: Api, path: str) -> None:
+    headers = [
+        ("Authorization", f"Bearer {anna.token}"),
+        ("If-Match", '"x"'),
+        ("If-Match", etag(anna, path)),
+    ]
+    assert anna.client.patch(path, json={"title": "x"}, headers=headers).status_code == 200
+
+
+def test_of_racing_writers_of_one_version_one_wins(anna: Api, path: str) -> None:
+    headers = {"If-Match": etag(anna, path)}
+
+    def write(number: int) -> int:
+        return anna.patch(path, json={"title": str(number)}, headers=headers).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(write, range(8))) == [200] + [412] * 7
+
+
+def test_what_is_not_there_is_not_found_whatever_the_condition(anna: Api, boris: Api) -> None:
+    path = f"/tasks/{anna.create_task()['id']}"
+    for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}):
+        check_problem(boris.get(path, headers=headers), 404, "not-found")
+        check_problem(boris.delete(path, headers=headers), 404, "not-found")
