@@ -25,7 +25,14 @@ from taskapi.users.router import router as users_router
 
 VERSION = "0.1.0"
 
-DESCRIPTION = "Users and their tasks. Register with `POST /users`, then log in with **Authorize**."
+DESCRIPTION = "Register with `POST /users`, then log in with **Authorize** and try the calls out."
+
+TAGS = [
+    {"name": "auth", "description": "Logging in and out (OAuth 2.0), and one's own logins."},
+    {"name": "users", "description": "Accounts: seen by everyone logged in, changed by their own."},
+    {"name": "tasks", "description": "Tasks: seen and changed by their owner only."},
+    {"name": "health", "description": "Whether the service runs, for those who run it."},
+]
 
 EXPOSED_HEADERS = (
     "ETag",
@@ -45,7 +52,12 @@ def create_app(settings: Settings) -> FastAPI:
     app = DocumentedAPI(
         title="taskapi",
         version=VERSION,
+        summary="Users and their tasks",
         description=DESCRIPTION,
+        contact={"name": "taskapi"},
+        license_info={"name": "MIT", "identifier": "MIT"},
+        servers=[{"url": "/", "description": "This server"}],
+        openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # it would redirect to whatever the Host header says

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from taskapi.openapi import example
+from taskapi.problem_details import example
 from taskapi.problems import PROBLEMS, NotFound
 
 router = APIRouter(include_in_schema=False)

@@ -14,10 +14,6 @@ from taskapi.etags import NotModified
 # Those of RFC 9110 and PATCH (RFC 5789), as far as any route here can know them.
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
-# A megabyte of unknown fields would otherwise be answered with several.
-MAX_FAULTS = 20
-MAX_POINTER = 200
-
 # Where Pydantic speaks of regular expressions or of extra inputs.
 MESSAGES = {
     "extra_forbidden": "There is no such field.",
@@ -58,7 +54,7 @@ async def _answer_validation_error(request: Request, error: RequestValidationErr
 
 def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
     faults = []
-    for error in list(errors)[:MAX_FAULTS]:
+    for error in list(errors)[: problems.MAX_FAULTS]:
         part, *place = error["loc"]
         detail = MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
         if error["type"] == "json_invalid":
@@ -70,7 +66,7 @@ def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
 def _fault(part: str, place: Iterable[str | int], detail: str) -> dict[str, str]:
     """`place` may hold names that the client chose, of any length."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
-    pointer = "".join("/" + step for step in steps)[:MAX_POINTER]
+    pointer = "".join("/" + step for step in steps)[: problems.MAX_POINTER]
     return {"in": part, "pointer": pointer, "detail": detail}
 
 

@@ -1,127 +1,98 @@
-"""What the OpenAPI document says of errors."""
+"""What the OpenAPI document says beside what FastAPI finds out by itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
-from pydantic import BaseModel, Field
-from pydantic.json_schema import models_json_schema
 
-from taskapi.problems import (
-    MEDIA_TYPE,
-    InvalidGrant,
-    InvalidRequest,
-    InvalidTokenRequest,
-    Problem,
+from taskapi import problem_details
+from taskapi.problem_details import (
+    InvalidRequestDetails,
+    ProblemDetails,
+    TokenProblemDetails,
+    example,
 )
+from taskapi.problems import MEDIA_TYPE, InvalidRequest, Problem
+
+HEADERS = {
+    "ETag": ("The version of the task, for If-Match and If-None-Match.", '"1"'),
+    "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', '</x>; rel="next"'),
+    "Location": ("The address of what was created.", "/tasks/1"),
+    "Retry-After": ("Seconds to wait before trying again.", "5"),
+    "WWW-Authenticate": ("What is wrong with the token (RFC 6750, RFC 9470).", "Bearer"),
+    "X-Request-ID": ("The request id, as in the service's log.", "5f0c6a52b3a94a0e"),
+    "X-Total-Count": ("How many items all pages have, if `total` asks for it.", "42"),
+}
+OPTIONAL = {"Link", "X-Total-Count"}
+OF_STATUS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+Documented = dict[int | str, dict[str, Any]]
 
 
-class ProblemDetails(BaseModel):
-    """Problem details for HTTP APIs (RFC 9457)."""
+def responses(
+    *problems: type[Problem],
+    headers: Mapping[int, tuple[str, ...]] | None = None,
+    oauth2: bool = False,
+) -> Documented:
+    """The `responses=` of an operation that can answer with these problems.
 
-    model_config = {"title": "Problem", "use_attribute_docstrings": True}
+    `headers` are those of its other answers, by status; `oauth2` tells that the problems are OAuth
+    2.0 errors as well.
+    """
+    documented: Documented = {}
+    for problem in problems:
+        answer = documented.setdefault(problem.status, _problem(problem, oauth2=oauth2))
+        examples = answer["content"][MEDIA_TYPE]["examples"]
+        examples[problem.slug] = {"value": example(problem, oauth2=oauth2)}
+    for status, names in (headers or {}).items():
+        documented[status] = {"headers": _headers(*names)}
+    return documented
 
-    type: str = Field(json_schema_extra={"format": "uri-reference"})
-    """Address of a page about this kind of problem; tell kinds apart by it."""
-    title: str
-    """The kind of problem in a few words."""
-    status: int
-    """The HTTP status code."""
-    detail: str
-    """What was wrong with this request."""
-    instance: str
-    """The request id, as in the X-Request-ID header and in the service's log."""
 
-
-class Fault(BaseModel):
-    """One thing that is wrong with a request."""
-
-    model_config = {
-        "serialize_by_alias": True,
-        "use_attribute_docstrings": True,
-        "validate_by_name": True,
+def _problem(problem: type[Problem], *, oauth2: bool) -> dict[str, Any]:
+    model: type[ProblemDetails] = ProblemDetails
+    if oauth2:
+        model = TokenProblemDetails
+    elif problem is InvalidRequest:
+        model = InvalidRequestDetails
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return {
+        "description": problem.title,
+        "headers": _headers(*OF_STATUS.get(problem.status, [])),
+        "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
     }
 
-    part: str = Field(alias="in", json_schema_extra={"enum": ["path", "query", "header", "body"]})
-    """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: str
-    """JSON pointer (RFC 6901) into that part; empty for all of it."""
-    detail: str
-    """What is wrong there."""
 
-
-class InvalidRequestDetails(ProblemDetails):
-    """Problem details of a request that is invalid, with every fault that was found."""
-
-    model_config = {"title": "InvalidRequest"}
-
-    errors: list[Fault]
-
-
-class TokenProblemDetails(ProblemDetails):
-    """Problem details that are an OAuth 2.0 error response as well (RFC 6749, section 5.2)."""
-
-    model_config = {"title": "TokenProblem"}
-
-    error: str
-    error_description: str
-
-
-_DETAILS: dict[type[Problem], type[ProblemDetails]] = {
-    InvalidRequest: InvalidRequestDetails,
-    InvalidGrant: TokenProblemDetails,
-    InvalidTokenRequest: TokenProblemDetails,
-}
-
-
-def _problem_schemas() -> dict[str, Any]:
-    models: set[type[BaseModel]] = {ProblemDetails, *_DETAILS.values()}
-    _, schema = models_json_schema(
-        [(model, "serialization") for model in models],
-        ref_template="#/components/schemas/{model}",
-    )
-    definitions: dict[str, Any] = schema["$defs"]
-    return definitions
-
-
-def example(problem: type[Problem]) -> dict[str, Any]:
+def _headers(*names: str) -> dict[str, Any]:
     return {
-        "type": f"/problems/{problem.slug}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.__doc__,
-        "instance": "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e",
-    } | problem.example
-
-
-def responses(*problems: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of an operation that can answer with these problems."""
-    documented: dict[int | str, dict[str, Any]] = {}
-    for problem in problems:
-        model = _DETAILS.get(problem, ProblemDetails).__name__
-        documented[problem.status] = {
-            "description": problem.title,
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": {"$ref": f"#/components/schemas/{model}"},
-                    "examples": {problem.slug: {"value": example(problem)}},
-                }
-            },
+        name: {
+            "description": HEADERS[name][0],
+            "required": name not in OPTIONAL,
+            "schema": {"type": "string", "maxLength": 10_000},
+            "example": HEADERS[name][1],
         }
-    return documented
+        for name in names
+    }
 
 
 class DocumentedAPI(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The document without FastAPI's own 422, which operations answer in their own way."""
+        """The document, with what holds for every operation.
+
+        FastAPI's own 422 is left out, which operations answer in their own way.
+        """
+        if self.openapi_schema:
+            return self.openapi_schema
         document = super().openapi()
         schemas = document["components"]["schemas"]
-        schemas.update(_problem_schemas())
-        if schemas.pop("HTTPValidationError", None):
-            del schemas["ValidationError"]
-            for operations in document["paths"].values():
-                for operation in operations.values():
-                    if "application/json" in operation["responses"].get("422", {}).get(
-                        "content", {}
-                    ):
-                        del operation["responses"]["422"]
+        del schemas["HTTPValidationError"], schemas["ValidationError"]
+        schemas.update(problem_details.schemas())
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation.setdefault("security", [])
+                answers = operation["responses"]
+                if "application/json" in answers.get("422", {}).get("content", {}):
+                    del answers["422"]
+                for answer in answers.values():
+                    answer.setdefault("headers", {}).update(_headers("X-Request-ID"))
         return document

@@ -11,6 +11,13 @@ from taskapi.problems import InvalidRequest
 
 MAC_SIZE = 16
 
+MAX_LIMIT = 100
+
+T = TypeVar("T")
+
+Items = Annotated[Sequence[T], Field(max_length=MAX_LIMIT)]
+"""A page, as an operation answers with it."""
+
 Position = tuple[str, int]
 """The row that a page starts after: the value that the list is sorted by, as text, and the id."""
 
@@ -27,7 +34,7 @@ class Page(BaseModel):
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    limit: int = Field(default=50, ge=1, le=100)
+    limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     """The most items to answer with."""
 
     after: str = Field(default="", max_length=2000)

@@ -6,6 +6,10 @@ from starlette.responses import JSONResponse
 
 MEDIA_TYPE = "application/problem+json"
 
+# A megabyte of unknown fields would otherwise be answered with several.
+MAX_FAULTS = 20
+MAX_POINTER = 200
+
 
 class Problem(Exception):
     """An error that the client is told of, as problem details (RFC 9457).
@@ -61,10 +65,6 @@ class InvalidGrant(Problem):
         "was a refresh token, log in with the password."
     )
     oauth2_error = "invalid_grant"
-    example: ClassVar = {
-        "error": "invalid_grant",
-        "error_description": "The e-mail or the password is wrong.",
-    }
 
 
 class InvalidTokenRequest(Problem):
@@ -77,10 +77,6 @@ class InvalidTokenRequest(Problem):
         "Send an application/x-www-form-urlencoded form, each parameter once: grant_type=password "
         "with username (the e-mail) and password, or grant_type=refresh_token with refresh_token."
     )
-    example: ClassVar = {
-        "error": "invalid_request",
-        "error_description": "Missing or not usable: password.",
-    }
 
 
 class Forbidden(Problem):

@@ -20,8 +20,11 @@ MAX_ID = 2**53 - 1
 # SQLite numbers rows by itself, and never twice, in an INTEGER column only; that has 64 bits there.
 ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
 
-Id = Annotated[int, Field(ge=1, le=MAX_ID)]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID)]
+Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
+
+Moment = Annotated[datetime, Field(examples=["2026-11-24T11:20:32.017634Z"])]
+"""A point in time: aware, and UTC in answers (RFC 3339)."""
 
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]

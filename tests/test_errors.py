@@ -2,7 +2,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from taskapi import errors
+from taskapi import problems
 from taskapi.http import MAX_BODY
 from tests.api import Api, check_problem, faults
 
@@ -109,8 +109,8 @@ def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
 def test_no_more_faults_are_listed_than_a_person_reads(anna: Api) -> None:
     answer = anna.post("/tasks", json={"x" * 1000 + str(number): 1 for number in range(100)})
     places = faults(answer)
-    assert len(places) == errors.MAX_FAULTS
-    assert all(len(pointer) <= errors.MAX_POINTER for _, pointer in places)
+    assert len(places) == problems.MAX_FAULTS
+    assert all(len(pointer) <= problems.MAX_POINTER for _, pointer in places)
 
 
 def test_a_fault_of_the_service_is_a_problem_that_tells_nothing(

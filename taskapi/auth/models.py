@@ -1,20 +1,19 @@
-from datetime import datetime
 from typing import ClassVar
 
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Id, Resource
+from taskapi.schemas import ID_COLUMN, Id, Moment, Resource
 
 
 class SessionFields(Resource):
     id: Id
-    created_at: datetime
+    created_at: Moment
     """When the user logged in with the password."""
-    last_used_at: datetime
+    last_used_at: Moment
     """When the login was last refreshed."""
-    expires_at: datetime
+    expires_at: Moment
     """When the login ends, unless it is refreshed before."""
-    client: str = Field(max_length=200)
+    client: str = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
     """What the client called itself when logging in (its User-Agent)."""
 
 

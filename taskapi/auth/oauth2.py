@@ -51,12 +51,12 @@ class TokenResponse(BaseModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    access_token: str
+    access_token: str = Field(max_length=4000)
     """To be sent as `Authorization: Bearer …`."""
     token_type: Literal["bearer"]
-    expires_in: int
+    expires_in: int = Field(ge=1, le=24 * 60 * 60)
     """Seconds for which the access token is accepted."""
-    refresh_token: str
+    refresh_token: str = Field(max_length=200)
     """For the next access token; accepted once."""
 
 

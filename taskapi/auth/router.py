@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request
@@ -17,7 +16,7 @@ from taskapi.auth.refresh import RefreshToken
 from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
 from taskapi.openapi import responses
-from taskapi.pagination import Page, PagerDep
+from taskapi.pagination import Items, Page, PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     InvalidGrant,
@@ -36,11 +35,11 @@ router = APIRouter(prefix="/auth", tags=["auth"])
 FORM = (InvalidTokenRequest, ContentTooLarge, Unavailable)
 OWN = (Unauthorized, InvalidRequest, Unavailable)
 
-oauth2 = APIRouter(route_class=OAuth2Route, responses=responses(*FORM))
+oauth2 = APIRouter(route_class=OAuth2Route, responses=responses(*FORM, oauth2=True))
 sessions = APIRouter(prefix="/sessions", responses=responses(*OWN))
 
 
-@oauth2.post("/token", responses=responses(InvalidGrant, TooManyRequests))
+@oauth2.post("/token", responses=responses(InvalidGrant, TooManyRequests, oauth2=True))
 async def create_token(
     database: DatabaseDep,
     passwords: PasswordsDep,
@@ -90,10 +89,10 @@ async def revoke_token(
     await database.write(service.revoke, token)
 
 
-@sessions.get("")
+@sessions.get("", responses=responses(headers={200: ("Link",)}))
 async def list_sessions(
     caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
-) -> Sequence[SessionPublic]:
+) -> Items[SessionPublic]:
     """List one's own logins, by id. The `Link` header leads to the next page."""
     position = pager.position(page)
     logins = await caller.read(service.list_sessions, caller.login, page, position)

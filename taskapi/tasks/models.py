@@ -1,21 +1,33 @@
 import unicodedata
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import pydantic
-from pydantic import StringConstraints
+from pydantic import GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 from sqlalchemy import Enum, Index
 from sqlmodel import Field
 
 from taskapi.pagination import Page
-from taskapi.schemas import ID_COLUMN, Body, Id, Line, Resource, Text, utc_now
+from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, Text, utc_now
 
 
 class TaskStatus(StrEnum):
     NEW = "новая"
     IN_PROGRESS = "в процессе"
     DONE = "завершена"
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Names for generated clients, whose languages have none for Cyrillic values."""
+        return {
+            **handler(schema),
+            "x-enum-varnames": [status.name for status in cls],
+            "x-enum-descriptions": [status.name.replace("_", " ").capitalize() for status in cls],
+        }
 
 
 Title = Annotated[Line, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])]
@@ -60,8 +72,8 @@ class TaskPublic(Resource):
     status: TaskStatus
     user_id: Id
     """The owner."""
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     """When a field changed last."""
 
 

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,7 +6,7 @@ from taskapi.auth.deps import CallerDep
 from taskapi.etags import ReadPreconditions, WritePreconditions
 from taskapi.idempotency import IdempotencyKey
 from taskapi.openapi import responses
-from taskapi.pagination import PagerDep
+from taskapi.pagination import Items, PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     InvalidRequest,
@@ -28,9 +27,10 @@ router = APIRouter(
 )
 
 BODY = (ContentTooLarge, UnsupportedMediaType)
+CHANGE = (NotFound, PreconditionFailed)
 
 
-@router.post("", status_code=201, responses=responses(*BODY))
+@router.post("", status_code=201, responses=responses(*BODY, headers={201: ("Location", "ETag")}))
 async def create_task(
     caller: CallerDep,
     request: Request,
@@ -44,10 +44,10 @@ async def create_task(
     return _tagged(response, task)
 
 
-@router.get("")
+@router.get("", responses=responses(headers={200: ("Link", "X-Total-Count")}))
 async def list_tasks(
     caller: CallerDep, page: Annotated[TaskPage, Query()], pager: PagerDep
-) -> Sequence[TaskPublic]:
+) -> Items[TaskPublic]:
     """List one's own tasks. The `Link` header leads to the next page."""
     position = pager.position(page, page.sort)
     tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
@@ -55,7 +55,7 @@ async def list_tasks(
     return pager.cut(tasks, page, page.sort, lambda task: service.sort_value(task, page.sort))
 
 
-@router.get("/{task_id}", responses=responses(NotFound))
+@router.get("/{task_id}", responses=responses(NotFound, headers={200: ("ETag",), 304: ("ETag",)}))
 async def read_task(
     caller: CallerDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
@@ -64,7 +64,7 @@ async def read_task(
     return _tagged(response, task)
 
 
-@router.put("/{task_id}", responses=responses(NotFound, PreconditionFailed, *BODY))
+@router.put("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
 async def replace_task(
     caller: CallerDep,
     response: Response,
@@ -77,7 +77,7 @@ async def replace_task(
     return _tagged(response, task)
 
 
-@router.patch("/{task_id}", responses=responses(NotFound, PreconditionFailed, *BODY))
+@router.patch("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
 async def update_task(
     caller: CallerDep,
     response: Response,
@@ -90,7 +90,7 @@ async def update_task(
     return _tagged(response, task)
 
 
-@router.delete("/{task_id}", status_code=204, responses=responses(NotFound, PreconditionFailed))
+@router.delete("/{task_id}", status_code=204, responses=responses(*CHANGE))
 async def delete_task(caller: CallerDep, task_id: PathId, conditions: WritePreconditions) -> None:
     """Delete a task of one's own."""
     await caller.write(service.delete_task, caller.user_id, task_id, conditions)

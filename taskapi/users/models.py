@@ -6,7 +6,7 @@ import pydantic
 from pydantic import AfterValidator, SecretStr, StringConstraints
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Body, Id, Line, Resource, utc_now
+from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, utc_now
 
 # Closed networks have e-mails such as ann@corp.local, which the library would refuse.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -80,7 +80,7 @@ class UserPublic(Resource):
     """Given once, and never again to another account."""
     name: Name
     email: EmailText
-    created_at: datetime
+    created_at: Moment
 
 
 class User(UserPublic, table=True):

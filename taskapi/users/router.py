@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -7,7 +6,7 @@ from pydantic import SecretStr
 from taskapi.auth.deps import CallerDep
 from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
 from taskapi.openapi import responses
-from taskapi.pagination import Page, PagerDep
+from taskapi.pagination import Items, Page, PagerDep
 from taskapi.problems import (
     ContentTooLarge,
     EmailTaken,
@@ -31,7 +30,11 @@ BODY = (ContentTooLarge, UnsupportedMediaType, InvalidRequest)
 OWN = (Unauthorized, LoginTooOld, Forbidden, NotFound)
 
 
-@router.post("", status_code=201, responses=responses(EmailTaken, TooManyRequests, *BODY))
+@router.post(
+    "",
+    status_code=201,
+    responses=responses(EmailTaken, TooManyRequests, *BODY, headers={201: ("Location",)}),
+)
 async def create_user(
     database: DatabaseDep,
     passwords: PasswordsDep,
@@ -48,10 +51,10 @@ async def create_user(
     return user
 
 
-@router.get("", responses=responses(Unauthorized, InvalidRequest))
+@router.get("", responses=responses(Unauthorized, InvalidRequest, headers={200: ("Link",)}))
 async def list_users(
     caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
-) -> Sequence[UserPublic]:
+) -> Items[UserPublic]:
     """List all accounts, by id. The `Link` header leads to the next page."""
     users = await caller.read(service.list_users, page, pager.position(page))
     return pager.cut(users, page)
