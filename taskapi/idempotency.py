@@ -3,6 +3,7 @@ from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Header
+from pydantic.json_schema import SkipJsonSchema
 from sqlmodel import Field, Session, SQLModel, col, delete
 
 from taskapi.problems import InvalidRequest
@@ -10,12 +11,15 @@ from taskapi.schemas import ID_COLUMN, utc_now
 
 LIFETIME = timedelta(hours=24)
 
+KEY_PATTERN = r"^[\x21-\x7e]*$"
+
 IdempotencyKey = Annotated[
-    str,
+    str | SkipJsonSchema[None],
     Header(
         min_length=1,
         max_length=255,
-        pattern=r"^[\x21-\x7e]*$",
+        pattern=KEY_PATTERN,
+        json_schema_extra={"pattern": KEY_PATTERN},
         description=(
             "Any text of the client's own, such as a UUID. A repeat with the same key and body "
             "within 24 hours is given the first answer, and creates nothing."

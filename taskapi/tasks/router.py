@@ -36,7 +36,7 @@ async def create_task(
     request: Request,
     response: Response,
     body: TaskCreate,
-    idempotency_key: IdempotencyKey = "",
+    idempotency_key: IdempotencyKey = None,
 ) -> TaskPublic:
     """Create a task of one's own."""
     task = await caller.write(service.create_task, caller.user_id, body, idempotency_key)

@@ -94,7 +94,7 @@ def get_task(session: Session, owner_id: int, task_id: int, conditions: Precondi
     return task
 
 
-def create_task(session: Session, owner_id: int, new: TaskCreate, key: str) -> Task:
+def create_task(session: Session, owner_id: int, new: TaskCreate, key: str | None) -> Task:
     """Create a task, or give the one again that was created with this idempotency key."""
     request = new.model_dump_json()
     if key and (answer := recall(session, owner_id, key, request)):

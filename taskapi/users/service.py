@@ -77,9 +77,10 @@ def update_user(
     if password_hash is not None:
         login.check_recent()
         user.password_hash = password_hash
+    _flush(session)
+    if password_hash is not None:
         logins = delete(LoginSession).where(col(LoginSession.user_id) == user_id)
         session.exec(logins.where(col(LoginSession.id) != login.session_id))
-    _flush(session)
     return user
 
 

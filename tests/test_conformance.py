@@ -1,0 +1,1 @@
+"""Property-based conformance to the OpenAPI document, with schemathesis."""
