@@ -2,6 +2,7 @@ import re
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic.json_schema import SkipJsonSchema
 
 from taskapi.problems import PreconditionFailed
 
@@ -54,24 +55,34 @@ def _field(request: Request, name: str) -> str | None:
 
 
 IfMatch = Annotated[
-    str, Header(description="Change it only if its ETag is one of these.", max_length=2000)
+    str | SkipJsonSchema[None],
+    Header(
+        description="Change it only if its ETag is one of these.",
+        max_length=2000,
+        json_schema_extra={"format": "entity-tags"},
+    ),
 ]
 IfNoneMatch = Annotated[
-    str, Header(description="Send it only if its ETag is none of these.", max_length=2000)
+    str | SkipJsonSchema[None],
+    Header(
+        description="Send it only if its ETag is none of these.",
+        max_length=2000,
+        json_schema_extra={"format": "entity-tags"},
+    ),
 ]
 
 
 # The parameters are for the document; the conditions are read whole, from all lines of the header.
 async def get_write_preconditions(
     request: Request,
-    if_match: IfMatch = "",  # noqa: ARG001
+    if_match: IfMatch = None,  # noqa: ARG001
 ) -> Preconditions:
     return Preconditions(request)
 
 
 async def get_read_preconditions(
     request: Request,
-    if_none_match: IfNoneMatch = "",  # noqa: ARG001
+    if_none_match: IfNoneMatch = None,  # noqa: ARG001
 ) -> Preconditions:
     return Preconditions(request)
 

@@ -19,7 +19,7 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=KEY_PATTERN,
-        json_schema_extra={"pattern": KEY_PATTERN},
+        json_schema_extra={"format": "idempotency-key", "pattern": KEY_PATTERN},
         description=(
             "Any text of the client's own, such as a UUID. A repeat with the same key and body "
             "within 24 hours is given the first answer, and creates nothing."

@@ -37,7 +37,7 @@ class Page(BaseModel):
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     """The most items to answer with."""
 
-    after: str = Field(default="", max_length=2000)
+    after: str = Field(default="", max_length=2000, json_schema_extra={"format": "cursor"})
     """Where the page starts: the cursor in the previous page's `Link` header."""
 
 

@@ -31,7 +31,12 @@ Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """Text that every database stores: no NUL, which PostgreSQL refuses; lone surrogates, which no
 encoding knows, are refused by Pydantic."""
 
-Line = Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1)]
+Line = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*[^\s\x00\x85][^\x00]*$"
+    ),
+]
 """Text that says something: trimmed, and not empty after that."""
 
 

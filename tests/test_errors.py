@@ -30,6 +30,9 @@ def test_a_trailing_slash_is_not_redirected_to_the_host_of_the_request(
         ("OPTIONS", "/livez", "GET, HEAD"),
         ("BREW", "/", "GET, HEAD"),
         ("POST", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/users/me", "GET, HEAD"),
+        ("DELETE", "/users/me", "GET, HEAD"),
+        ("OPTIONS", "/users/me", "GET, HEAD"),
     ],
 )
 def test_an_unknown_method_is_told_all_that_are_known(

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 
 from taskapi.problems import ContentTooLarge, InvalidTokenRequest, Problem
 
+PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
+
 
 class PasswordGrant(BaseModel):
     """An access token request with a password (RFC 6749, section 4.3.2).
@@ -69,7 +71,7 @@ class OAuth2Route(APIRoute):
         async def handle_form(request: Request) -> Response:
             try:
                 form = await request.form()
-                if len(form.multi_items()) > len(form):
+                if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
                     raise InvalidTokenRequest("A parameter is sent more than once.")
                 response = await handle(request)
             except (Problem, HTTPException, RequestValidationError) as error:

@@ -2,6 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import SecretStr
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from taskapi.auth.deps import CallerDep
 from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
@@ -23,6 +24,15 @@ from taskapi.ratelimit import client_address
 from taskapi.schemas import PathId
 from taskapi.users import service
 from taskapi.users.models import User, UserCreate, UserPatch, UserPublic, UserReplace
+
+
+class OtherThanMe(StringConvertor):
+    """`/users/me` is a resource of its own, with methods of its own."""
+
+    regex = "(?!me$)[^/]+"
+
+
+register_url_convertor("other_than_me", OtherThanMe())
 
 router = APIRouter(prefix="/users", tags=["users"], responses=responses(Unavailable))
 
@@ -66,13 +76,13 @@ async def read_me(caller: CallerDep) -> UserPublic:
     return await caller.read(service.get_user, caller.user_id)
 
 
-@router.get("/{user_id}", responses=responses(Unauthorized, NotFound, InvalidRequest))
+@router.get("/{user_id:other_than_me}", responses=responses(Unauthorized, NotFound, InvalidRequest))
 async def read_user(caller: CallerDep, user_id: PathId) -> UserPublic:
     """Read an account."""
     return await caller.read(service.get_user, user_id)
 
 
-@router.put("/{user_id}", responses=responses(*OWN, EmailTaken, *BODY))
+@router.put("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
 async def replace_user(
     caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
 ) -> UserPublic:
@@ -80,7 +90,7 @@ async def replace_user(
     return await _update(caller, passwords, user_id, body)
 
 
-@router.patch("/{user_id}", responses=responses(*OWN, EmailTaken, *BODY))
+@router.patch("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
 async def update_user(
     caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
 ) -> UserPublic:
@@ -88,7 +98,9 @@ async def update_user(
     return await _update(caller, passwords, user_id, body)
 
 
-@router.delete("/{user_id}", status_code=204, responses=responses(*OWN, InvalidRequest))
+@router.delete(
+    "/{user_id:other_than_me}", status_code=204, responses=responses(*OWN, InvalidRequest)
+)
 async def delete_user(caller: CallerDep, user_id: PathId) -> None:
     """Delete one's own account, with all its tasks and logins."""
     await caller.write(service.delete_user, caller.login, user_id)

@@ -124,7 +124,7 @@ def test_what_is_not_a_form_is_an_oauth2_error(
 
 
 def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
-    form = {**FORM, "scope": "", "client_id": "", "client_secret": "", "audience": "x"}
+    form = {**FORM, "scope": "", "client_id": "", "client_secret": "", "audience": ["x", "y"]}
     basic = base64.b64encode(b":").decode()
     answer = anna.client.post("/auth/token", data=form, headers={"Authorization": f"Basic {basic}"})
     assert answer.status_code == 200

@@ -56,6 +56,7 @@ def test_a_title_is_trimmed(anna: Api) -> None:
         ({"title": 1}, "/title"),
         ({"title": ""}, "/title"),
         ({"title": " \t\n"}, "/title"),
+        ({"title": "\u0085\u2003"}, "/title"),
         ({"title": "x" * 201}, "/title"),
         ({"title": "a\0b"}, "/title"),
         ({"title": "x", "description": None}, "/description"),

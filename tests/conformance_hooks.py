@@ -1,0 +1,24 @@
+"""What schemathesis can't know of the values of some formats (loaded by SCHEMATHESIS_HOOKS)."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import schemathesis
+from hypothesis import strategies as st
+
+KEY = "idempotency-key"
+
+# Only the service makes cursors; a made-up one is a 422 on purpose.
+schemathesis.openapi.format("cursor", st.just(""))
+# A tag that is not the current one is a 412 on purpose.
+schemathesis.openapi.format("entity-tags", st.just("*"))
+schemathesis.openapi.format(KEY, st.uuids().map(str))
+
+
+@schemathesis.hook
+def before_call(_context: object, case: schemathesis.Case[Any], _options: object) -> None:
+    """A key that comes again with another body is a 422 on purpose: each request has its own."""
+    headers: dict[str, str] = dict(case.headers or {})
+    if re.fullmatch(r"[\x21-\x7e]{1,255}", headers.get(KEY, "")):
+        case.headers[KEY] = str(uuid4())
