@@ -56,7 +56,9 @@ def create_app(settings: Settings) -> FastAPI:
         description=DESCRIPTION,
         contact={"name": "taskapi"},
         license_info={"name": "MIT", "identifier": "MIT"},
-        servers=[{"url": "/", "description": "This server"}],
+        servers=[
+            {"url": "/", "description": "This server, local or production", "x-internal": False}
+        ],
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,

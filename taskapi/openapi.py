@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from taskapi import problem_details
+from taskapi.logs import REQUEST_ID
 from taskapi.problem_details import (
     InvalidRequestDetails,
     ProblemDetails,
@@ -13,17 +14,51 @@ from taskapi.problem_details import (
     example,
 )
 from taskapi.problems import MEDIA_TYPE, InvalidRequest, Problem
+from taskapi.schemas import MAX_ID
 
-HEADERS = {
-    "ETag": ("The version of the task, for If-Match and If-None-Match.", '"1"'),
-    "Link": ('The next page, as rel="next" (RFC 8288); absent on the last.', '</x>; rel="next"'),
-    "Location": ("The address of what was created.", "/tasks/1"),
-    "Retry-After": ("Seconds to wait before trying again.", "5"),
-    "WWW-Authenticate": ("What is wrong with the token (RFC 6750, RFC 9470).", "Bearer"),
-    "X-Request-ID": ("The request id, as in the service's log.", "5f0c6a52b3a94a0e"),
-    "X-Total-Count": ("How many items all pages have, if `total` asks for it.", "42"),
+TEXT = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 10_000}
+COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
+
+HEADERS: dict[str, dict[str, Any]] = {
+    "Access-Control-Allow-Origin": {
+        "description": "The origin of the page that asks, where TASKAPI_CORS_ORIGINS has it.",
+        "schema": TEXT,
+    },
+    "ETag": {
+        "description": "The version of the task, for If-Match and If-None-Match.",
+        "required": True,
+        "schema": {"type": "string", "pattern": '^"[0-9]+"$', "maxLength": 100},
+    },
+    "Link": {
+        "description": 'The next page, as rel="next" (RFC 8288); there is none on the last.',
+        "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$', "maxLength": 10_000},
+    },
+    "Location": {
+        "description": "The address of what was created.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference", "maxLength": 10_000},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before trying again.",
+        "required": True,
+        "schema": COUNT,
+    },
+    "WWW-Authenticate": {
+        "description": "What is wrong with the token (RFC 6750, RFC 9470).",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^Bearer ", "maxLength": 1000},
+    },
+    "X-Request-ID": {
+        "description": "The request id, as in the service's log.",
+        "required": True,
+        "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$", "maxLength": 128},
+    },
+    "X-Total-Count": {
+        "description": "How many items all pages have together, if `total` asks for it.",
+        "schema": COUNT,
+    },
 }
-OPTIONAL = {"Link", "X-Total-Count"}
+OF_EVERY_ANSWER = ("Access-Control-Allow-Origin", "X-Request-ID")
 OF_STATUS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
 
 Documented = dict[int | str, dict[str, Any]]
@@ -64,15 +99,7 @@ def _problem(problem: type[Problem], *, oauth2: bool) -> dict[str, Any]:
 
 
 def _headers(*names: str) -> dict[str, Any]:
-    return {
-        name: {
-            "description": HEADERS[name][0],
-            "required": name not in OPTIONAL,
-            "schema": {"type": "string", "maxLength": 10_000},
-            "example": HEADERS[name][1],
-        }
-        for name in names
-    }
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 class DocumentedAPI(FastAPI):
@@ -84,6 +111,7 @@ class DocumentedAPI(FastAPI):
         if self.openapi_schema:
             return self.openapi_schema
         document = super().openapi()
+        document["components"]["headers"] = HEADERS
         schemas = document["components"]["schemas"]
         del schemas["HTTPValidationError"], schemas["ValidationError"]
         schemas.update(problem_details.schemas())
@@ -94,5 +122,18 @@ class DocumentedAPI(FastAPI):
                 if "application/json" in answers.get("422", {}).get("content", {}):
                     del answers["422"]
                 for answer in answers.values():
-                    answer.setdefault("headers", {}).update(_headers("X-Request-ID"))
+                    answer.setdefault("headers", {}).update(_headers(*OF_EVERY_ANSWER))
+        _name_integer_formats(document)
         return document
+
+
+def _name_integer_formats(node: object) -> None:
+    """Ids need 64 bits, which clients in some languages have to be told."""
+    if isinstance(node, dict):
+        if node.get("type") == "integer":
+            node["format"] = "int64"
+        for child in node.values():
+            _name_integer_formats(child)
+    elif isinstance(node, list):
+        for child in node:
+            _name_integer_formats(child)

@@ -5,7 +5,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 
+from taskapi.logs import REQUEST_ID
 from taskapi.problems import MAX_FAULTS, MAX_POINTER, Problem
+from taskapi.schemas import Text
 
 
 class ProblemDetails(BaseModel):
@@ -15,13 +17,13 @@ class ProblemDetails(BaseModel):
 
     type: str = Field(max_length=500, json_schema_extra={"format": "uri-reference"})
     """Address of a page about this kind of problem; tell kinds apart by it."""
-    title: str = Field(max_length=100)
+    title: Text = Field(max_length=100)
     """The kind of problem in a few words."""
     status: int = Field(ge=400, le=599)
     """The HTTP status code."""
-    detail: str = Field(max_length=10_000)
+    detail: Text = Field(max_length=10_000)
     """What was wrong with this request."""
-    instance: str = Field(max_length=128)
+    instance: str = Field(max_length=128, pattern=f"^{REQUEST_ID.pattern}$")
     """The request id, as in the X-Request-ID header and in the service's log."""
 
 
@@ -36,9 +38,9 @@ class Fault(BaseModel):
 
     part: str = Field(alias="in", json_schema_extra={"enum": ["path", "query", "header", "body"]})
     """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: str = Field(max_length=MAX_POINTER)
+    pointer: Text = Field(max_length=MAX_POINTER)
     """JSON pointer (RFC 6901) into that part; empty for all of it."""
-    detail: str = Field(max_length=500)
+    detail: Text = Field(max_length=500)
     """What is wrong there."""
 
 
@@ -55,9 +57,9 @@ class TokenProblemDetails(ProblemDetails):
 
     model_config = {"title": "TokenProblem"}
 
-    error: str = Field(max_length=100)
+    error: str = Field(max_length=100, pattern="^[a-z_]+$")
     """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
-    error_description: str = Field(max_length=10_000)
+    error_description: Text = Field(max_length=10_000)
     """The same as `detail`."""
 
 

@@ -23,7 +23,10 @@ ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 
-Moment = Annotated[datetime, Field(examples=["2026-11-24T11:20:32.017634Z"])]
+Moment = Annotated[
+    datetime,
+    Field(examples=["2026-11-24T11:20:32.017634Z"], json_schema_extra={"maxLength": 40}),
+]
 """A point in time: aware, and UTC in answers (RFC 3339)."""
 
 

@@ -17,8 +17,9 @@ Args = TypeVarTuple("Args")
 
 bearer = OAuth2PasswordBearer(
     "auth/token",
+    refreshUrl="auth/token",
     auto_error=False,
-    description="The username is the e-mail.",
+    description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
 )
 
 

@@ -2,7 +2,7 @@ from typing import ClassVar
 
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Id, Moment, Resource
+from taskapi.schemas import ID_COLUMN, Id, Moment, Resource, Text
 
 
 class SessionFields(Resource):
@@ -13,7 +13,7 @@ class SessionFields(Resource):
     """When the login was last refreshed."""
     expires_at: Moment
     """When the login ends, unless it is refreshed before."""
-    client: str = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
+    client: Text = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
     """What the client called itself when logging in (its User-Agent)."""
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
 from taskapi.problems import ContentTooLarge, InvalidTokenRequest, Problem
+from taskapi.schemas import Line
 
 PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
 
@@ -24,7 +25,7 @@ class PasswordGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["password"]
-    username: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=254)]
+    username: Annotated[Line, StringConstraints(max_length=254)]
     """The e-mail."""
     password: SecretStr = Field(min_length=1, max_length=128)
 
@@ -53,12 +54,12 @@ class TokenResponse(BaseModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    access_token: str = Field(max_length=4000)
+    access_token: str = Field(max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$")
     """To be sent as `Authorization: Bearer …`."""
     token_type: Literal["bearer"]
     expires_in: int = Field(ge=1, le=24 * 60 * 60)
     """Seconds for which the access token is accepted."""
-    refresh_token: str = Field(max_length=200)
+    refresh_token: str = Field(max_length=200, pattern=r"^[\w-]+\.[\w-]+$")
     """For the next access token; accepted once."""
 
 
