@@ -57,7 +57,6 @@ def test_the_case_of_the_email_makes_no_difference(anna: Api, username: str) -> 
         ("%", PASSWORD),
         ("anna%", PASSWORD),
         ("anna@example.com' --", PASSWORD),
-        ("anna@example.com\0", PASSWORD),
         ("a@b@c", PASSWORD),
     ],
 )
@@ -87,6 +86,7 @@ def test_a_password_is_compared_however_its_accents_are_composed(client: TestCli
         ({"password": None}, "invalid_request"),
         ({"password": ""}, "invalid_request"),
         ({"username": ""}, "invalid_request"),
+        ({"username": "anna@example.com\0"}, "invalid_request"),
         ({"grant_type": "refresh_token"}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": ""}, "invalid_request"),
         ({"grant_type": "refresh_token", "refresh_token": "x" * 201}, "invalid_request"),
