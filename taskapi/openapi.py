@@ -123,6 +123,10 @@ class DocumentedAPI(FastAPI):
                     del answers["422"]
                 for answer in answers.values():
                     answer.setdefault("headers", {}).update(_headers(*OF_EVERY_ANSWER))
+                for message in (operation.get("requestBody", {}), *answers.values()):
+                    for content in message.get("content", {}).values():
+                        if "examples" not in content:
+                            content["example"] = _example(content["schema"], schemas)
         _name_integer_formats(document)
         return document
 
@@ -137,3 +141,18 @@ def _name_integer_formats(node: object) -> None:
     elif isinstance(node, list):
         for child in node:
             _name_integer_formats(child)
+
+
+def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401 -- of any type
+    """An example put together from those of the fields."""
+    if "$ref" in schema:
+        return _example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "oneOf" in schema:
+        return _example(schema["oneOf"][0], schemas)
+    if "items" in schema:
+        return [_example(schema["items"], schemas)]
+    if "properties" in schema:
+        return {name: _example(field, schemas) for name, field in schema["properties"].items()}
+    return schema.get("const", schema.get("enum", [None])[0])

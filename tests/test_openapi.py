@@ -141,3 +141,33 @@ def unbounded(node: Any, path: str = "") -> list[str]:
 
 def test_every_string_integer_and_array_has_its_bounds() -> None:
     assert unbounded(app.openapi()) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_request_and_answer_has_an_example(operation: object) -> None:
+    told = documented(app)[str(operation)]
+    for message in (told.get("requestBody", {}), *told["responses"].values()):
+        for content in message.get("content", {}).values():
+            examples = [example["value"] for example in content.get("examples", {}).values()]
+            for example in examples or [content["example"]]:
+                assert None not in json_values(example)
+
+
+def json_values(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [leaf for child in value.values() for leaf in json_values(child)]
+    if isinstance(value, list):
+        return [leaf for child in value for leaf in json_values(child)]
+    return [value]
+
+
+def test_examples_of_tasks_have_russian_statuses() -> None:
+    post = app.openapi()["paths"]["/tasks"]["post"]
+    sent = post["requestBody"]["content"]["application/json"]["example"]
+    answered = post["responses"]["201"]["content"]["application/json"]["example"]
+    assert sent == {
+        "title": "Купить хлеб",
+        "description": "Ржаной, два батона",
+        "status": "новая",
+    }
+    assert answered.items() >= sent.items()

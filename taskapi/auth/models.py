@@ -20,7 +20,7 @@ class SessionFields(Resource):
 class SessionPublic(SessionFields):
     """A login, as its user sees it."""
 
-    current: bool
+    current: bool = Field(schema_extra={"examples": [True]})
     """Whether it is the login that this request was made with."""
 
 

@@ -12,6 +12,11 @@ from starlette.exceptions import HTTPException
 from taskapi.problems import ContentTooLarge, InvalidTokenRequest, Problem
 from taskapi.schemas import Line
 
+# As in the examples of users' schemas.
+EMAIL = "anna@example.com"
+PASSWORD = "correct horse battery staple"  # noqa: S105 -- an example
+REFRESH_TOKEN = "Zb3zRk1yVQ.Xo9JqT4m"  # noqa: S105 -- an example
+
 PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
 
 
@@ -25,9 +30,9 @@ class PasswordGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["password"]
-    username: Annotated[Line, StringConstraints(max_length=254)]
+    username: Annotated[Line, StringConstraints(max_length=254), Field(examples=[EMAIL])]
     """The e-mail."""
-    password: SecretStr = Field(min_length=1, max_length=128)
+    password: SecretStr = Field(min_length=1, max_length=128, examples=[PASSWORD])
 
 
 class RefreshGrant(BaseModel):
@@ -36,7 +41,7 @@ class RefreshGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["refresh_token"]
-    refresh_token: SecretStr = Field(min_length=1, max_length=200)
+    refresh_token: SecretStr = Field(min_length=1, max_length=200, examples=[REFRESH_TOKEN])
     """The newest one; it is replaced by the one in the answer."""
 
 
@@ -45,7 +50,7 @@ class Revocation(BaseModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    token: SecretStr = Field(min_length=1, max_length=4000)
+    token: SecretStr = Field(min_length=1, max_length=4000, examples=[REFRESH_TOKEN])
     """An access token or a refresh token."""
 
 
@@ -54,12 +59,16 @@ class TokenResponse(BaseModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    access_token: str = Field(max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$")
+    access_token: str = Field(
+        max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$", examples=["eyJh.eyJp.Kv2w"]
+    )
     """To be sent as `Authorization: Bearer …`."""
     token_type: Literal["bearer"]
-    expires_in: int = Field(ge=1, le=24 * 60 * 60)
+    expires_in: int = Field(ge=1, le=24 * 60 * 60, examples=[900])
     """Seconds for which the access token is accepted."""
-    refresh_token: str = Field(max_length=200, pattern=r"^[\w-]+\.[\w-]+$")
+    refresh_token: str = Field(
+        max_length=200, pattern=r"^[\w-]+\.[\w-]+$", examples=[REFRESH_TOKEN]
+    )
     """For the next access token; accepted once."""
 
 

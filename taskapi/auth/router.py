@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request
+from fastapi import APIRouter, Form, Query, Request, Response
 
 from taskapi.auth import service
 from taskapi.auth.deps import AccessTokensDep, CallerDep, LoginThrottleDep
@@ -73,10 +73,10 @@ async def create_token(
     return _answer(tokens, *login)
 
 
-@oauth2.post("/revoke", status_code=200)
+@oauth2.post("/revoke", response_class=Response)
 async def revoke_token(
     database: DatabaseDep, tokens: AccessTokensDep, form: Annotated[Revocation, Form()]
-) -> None:
+) -> Response:
     """Log out: end the login that an access token or a refresh token belongs to (RFC 7009).
 
     A token that is not valid any more is no error.
@@ -87,6 +87,7 @@ async def revoke_token(
     except InvalidToken:
         token = RefreshToken.parse(text)
     await database.write(service.revoke, token)
+    return Response()
 
 
 @sessions.get("", responses=responses(headers={200: ("Link",)}))
