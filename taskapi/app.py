@@ -15,7 +15,7 @@ from taskapi.auth.tokens import AccessTokens
 from taskapi.db import Database
 from taskapi.http import BodyLimit, DefaultHeaders, HeadAsGet
 from taskapi.logs import RequestLog
-from taskapi.openapi import DocumentedAPI
+from taskapi.openapi import HEADERS, DocumentedAPI
 from taskapi.pagination import Cursors
 from taskapi.passwords import Passwords
 from taskapi.ratelimit import RateLimiter, Throttle
@@ -34,15 +34,14 @@ TAGS = [
     {"name": "health", "description": "Whether the service runs, for those who run it."},
 ]
 
-EXPOSED_HEADERS = (
-    "ETag",
-    "Link",
-    "Location",
-    "Retry-After",
-    "WWW-Authenticate",
+CROSS_ORIGIN_HEADERS = (
+    "Authorization",
+    "Idempotency-Key",
+    "If-Match",
+    "If-None-Match",
     "X-Request-ID",
-    "X-Total-Count",
 )
+"""What pages of other origins may send, beside what they may anyway."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +86,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
         CORSMiddleware,
         allow_origins=settings.cors_origins,
         allow_methods=errors.METHODS,
-        allow_headers=("Authorization", "Idempotency-Key", "If-Match", "X-Request-ID"),
-        expose_headers=EXPOSED_HEADERS,
+        allow_headers=CROSS_ORIGIN_HEADERS,
+        expose_headers=list(HEADERS),
     )
     return [
         Middleware(DefaultHeaders),

@@ -17,7 +17,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 # Where Pydantic speaks of regular expressions or of extra inputs.
 MESSAGES = {
     "extra_forbidden": "There is no such field.",
-    "string_pattern_mismatch": "NUL characters are not allowed.",
+    "string_pattern_mismatch": "There is a character that is not allowed.",
 }
 
 BY_STATUS: Mapping[int, tuple[type[problems.Problem], str]] = {

@@ -54,6 +54,13 @@ def test_a_head_request_is_answered_as_get_without_the_content(anna: Api) -> Non
         assert (head.status_code, head.headers) == (get.status_code, get.headers)
 
 
+@pytest.mark.parametrize("bytes_", ["bytes=99999999-", "bytes=x", "bytes=5-1", "x=1", "bytes="])
+def test_a_range_that_can_not_be_is_no_fault_of_the_service(
+    client: TestClient, bytes_: str
+) -> None:
+    assert client.get("/docs/docs.js", headers={"Range": bytes_}).status_code < 500
+
+
 def post(api: Api, content: bytes, content_type: str | None) -> Response:
     headers = {} if content_type is None else {"Content-Type": content_type}
     return api.post("/tasks", content=content, headers=headers)
