@@ -64,9 +64,10 @@ def _faults(errors: Iterable[Any]) -> list[dict[str, str]]:
 
 
 def _fault(part: str, place: Iterable[str | int], detail: str) -> dict[str, str]:
-    """`place` may hold names that the client chose, of any length."""
+    """`place` may hold names that the client chose, of any length and characters."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in place)
     pointer = "".join("/" + step for step in steps)[: problems.MAX_POINTER]
+    pointer = "".join(letter if letter.isprintable() else "\ufffd" for letter in pointer)
     return {"in": part, "pointer": pointer, "detail": detail}
 
 

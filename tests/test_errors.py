@@ -111,6 +111,12 @@ def test_a_pointer_escapes_the_names_in_it(anna: Api) -> None:
     assert faults(answer) == [("body", "/a~1b~0c")]
 
 
+def test_a_pointer_shows_no_control_characters_of_the_client(anna: Api) -> None:
+    answer = anna.get("/tasks?%13%00x%1b=1")
+    assert faults(answer) == [("query", "/\ufffd\ufffdx\ufffd")]
+    assert answer.json()["detail"] == "Not accepted: query /\ufffd\ufffdx\ufffd."
+
+
 def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
     answer = post(anna, rb'{"title":"x","\ud800":1}', "application/json")
     assert faults(answer) == [("body", "")]
