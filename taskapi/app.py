@@ -13,6 +13,7 @@ from taskapi.auth.router import router as auth_router
 from taskapi.auth.throttle import LoginThrottle
 from taskapi.auth.tokens import AccessTokens
 from taskapi.db import Database
+from taskapi.engines import describe
 from taskapi.http import BodyLimit, DefaultHeaders, HeadAsGet
 from taskapi.logs import RequestLog
 from taskapi.openapi import HEADERS, DocumentedAPI
@@ -102,12 +103,13 @@ def _middleware(settings: Settings) -> list[Middleware]:
 async def _run(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     logs.configure(settings.log_format)
-    database = Database(settings.database_url, settings.database_connections)
-    await to_thread.run_sync(migrations.upgrade, settings.database_url)
-    logger.info("database: %s", database.file)
-    app.state.database = database
-    app.state.revision = migrations.newest()
+    database = Database(settings)
     keys = load_secret_keys(settings, database.file)
+    if database.file:  # a server's schema is changed once, not by each process that starts
+        await to_thread.run_sync(migrations.upgrade, settings.database_url)
+    logger.info("database: %s", describe(settings.database_url))
+    app.state.database = database
+    app.state.revisions = migrations.known()
     app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)
     app.state.cursors = Cursors(keys)
     passwords = Passwords(

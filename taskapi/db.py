@@ -1,20 +1,30 @@
 import logging
 import math
-import sqlite3
+import random
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
 from anyio import CapacityLimiter, Semaphore, WouldBlock, fail_after, to_thread
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlmodel import Session
 
+from taskapi.engines import database_file, open_engine
 from taskapi.problems import Unavailable
+from taskapi.settings import Settings
 
 QUEUE_SECONDS = 10.0
 RETRY_SECONDS = "1"
+
+ATTEMPTS = 6
+LOST_RACES = {
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+    "23503",  # foreign_key_violation: what it refers to was deleted meanwhile
+    "23505",  # unique_violation: somebody else was first
+}
+"""SQLSTATEs of PostgreSQL after which the same work, begun anew, sees what the others have done."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,47 +32,28 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 
-def open_engine(url: str, *, connections: int = 1, foreign_keys: bool = True) -> Engine:
-    """An engine that has not connected yet. `foreign_keys` tells whether they are enforced.
-
-    Transactions begin as the `begin` execution option says; by itself the driver would begin a
-    writing one only at its first write, where waiting for the lock is no longer possible.
-    """
-    engine = create_engine(url, pool_size=connections, max_overflow=0)
-
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
-        connection.execute("PRAGMA journal_mode=WAL")
-        # NORMAL may lose acknowledged commits when power fails.
-        connection.execute("PRAGMA synchronous=FULL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        mode = connection.get_execution_options().get("begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
-
-    return engine
-
-
 class Database:
     """Runs pieces of work, each in one worker thread, one connection and one transaction.
 
     The work is an ordinary function of a session; it flushes, and what it returns is returned after
-    the commit. Whatever it raises rolls it back. Only as many pieces run at once as there are
-    connections, and only one that writes, because SQLite has one writer; the others wait their turn
-    without holding a thread or a connection, so that threads and connections can't wait for each
-    other.
+    the commit. Whatever it raises rolls it back. It may be run again, when it lost a race. Only as
+    many pieces run at once as there are connections, and with SQLite, which has one writer, only
+    one that writes; the others wait their turn without holding a thread or a connection, so that
+    threads and connections can't wait for each other.
     """
 
-    def __init__(self, url: str, connections: int) -> None:
-        """`connections` for reading; there is one more for writing."""
-        self.file = _file(url)
-        self._engine = open_engine(url, connections=connections + 1)
+    def __init__(self, settings: Settings) -> None:
+        connections = settings.database_connections
+        self.file = database_file(settings.database_url)
+        self._engine = open_engine(
+            settings.database_url,
+            connections=connections + 1 if self.file else connections,
+            statement_timeout=settings.database_statement_timeout,
+            transaction_pooling=settings.database_transaction_pooling,
+        )
         self._writing_engine = self._engine.execution_options(begin="IMMEDIATE")
         self._slots = Semaphore(connections)
-        self._writing_slots = Semaphore(1)
+        self._writing_slots = Semaphore(1) if self.file else self._slots
         self._threads = CapacityLimiter(math.inf)
 
     def close(self) -> None:
@@ -80,7 +71,8 @@ class Database:
         """Run work that may write.
 
         Raises:
-            Unavailable: the database can't be reached, or is too busy; nothing was written.
+            Unavailable: the database can't be reached, or is too busy. Nothing was written, unless
+                the connection was lost while committing, where nobody can tell.
         """
         return await self._run(
             self._writing_engine, self._writing_slots, lambda session: work(session, *args)
@@ -101,24 +93,23 @@ class Database:
             slots.release()
 
 
-def _file(url: str) -> Path:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        raise ValueError("the database must be SQLite, as in sqlite:///taskapi.db")
-    if not parsed.database or parsed.database.startswith((":memory:", "file:")):
-        raise ValueError("the SQLite database must be a file, as in sqlite:///taskapi.db")
-    return Path(parsed.database).absolute()
-
-
 def _transact(engine: Engine, work: Callable[[Session], T]) -> T:
-    try:
-        with Session(engine, expire_on_commit=False) as session:
-            result = work(session)
-            session.commit()
-            return result
-    except (OperationalError, InterfaceError, PoolTimeoutError) as error:
-        logger.warning("database unavailable: %s", getattr(error, "orig", error))
-        raise _unavailable("The database can't be used at the moment.") from error
+    attempt = 1
+    while True:
+        try:
+            with Session(engine, expire_on_commit=False) as session:
+                result = work(session)
+                session.commit()
+                return result
+        except DBAPIError as error:
+            if attempt < ATTEMPTS and getattr(error.orig, "sqlstate", None) in LOST_RACES:
+                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
+                attempt += 1
+                continue
+            if isinstance(error, IntegrityError | DataError):
+                raise
+            logger.warning("database unavailable: %s", error.orig)
+            raise _unavailable("The database can't be used at the moment.") from error
 
 
 def _unavailable(detail: str) -> Unavailable:

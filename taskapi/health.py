@@ -15,6 +15,11 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class Readiness(Health):
+    database_schema: Literal["current", "ahead"] = "current"
+    """`ahead` while a newer version of the service is being put in place."""
+
+
 @router.get("/livez")
 async def check_liveness() -> Health:
     """Tell that the process answers. It says nothing of the database: a restart mends none."""
@@ -22,7 +27,7 @@ async def check_liveness() -> Health:
 
 
 @router.get("/readyz", responses=responses(Unavailable))
-async def check_readiness(request: Request, database: DatabaseDep) -> Health:
-    """Tell whether requests can be served: the database answers, and its schema is current."""
-    await database.read(migrations.check, request.app.state.revision)
-    return Health()
+async def check_readiness(request: Request, database: DatabaseDep) -> Readiness:
+    """Tell whether requests can be served: the database answers, and its schema is not behind."""
+    revisions = request.app.state.revisions
+    return Readiness(database_schema=await database.read(migrations.compare, revisions))

@@ -1,5 +1,6 @@
-import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from alembic import command
 from alembic.config import Config
@@ -8,8 +9,6 @@ from alembic.script import ScriptDirectory
 from sqlmodel import Session
 
 from taskapi.problems import Unavailable
-
-logger = logging.getLogger(__name__)
 
 CONFIG_FILE = Path(__file__).parents[1] / "alembic.ini"
 
@@ -25,20 +24,25 @@ def upgrade(url: str) -> None:
     command.upgrade(config_for(url), "head")
 
 
-def newest() -> str | None:
-    """The revision that this code needs."""
-    return ScriptDirectory.from_config(Config(CONFIG_FILE)).get_current_head()
+def known() -> list[str]:
+    """The revisions that this code knows, the one that it needs first."""
+    script = ScriptDirectory.from_config(Config(CONFIG_FILE))
+    return [revision.revision for revision in script.walk_revisions()]
 
 
-def check(session: Session, needed: str | None) -> None:
-    """Tell whether the schema is the needed revision.
+def compare(session: Session, revisions: Sequence[str]) -> Literal["current", "ahead"]:
+    """Tell whether the database's schema is the one needed, or one of a newer version.
 
     Raises:
-        Unavailable: it is not.
+        Unavailable: it is behind.
     """
     found = MigrationContext.configure(session.connection()).get_current_revision()
-    if found != needed:
+    if found == revisions[0]:
+        return "current"
+    if found is None or found in revisions:
         raise Unavailable(
-            f"The database's schema is at revision {found}, the code needs {needed}.",
+            f"The database's schema is behind: it is at revision {found or 'none'}, the code needs "
+            f"{revisions[0]}.",
             headers={"Retry-After": "5"},
         )
+    return "ahead"

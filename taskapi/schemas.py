@@ -3,7 +3,7 @@ from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import Field, StringConstraints
-from sqlalchemy import BigInteger, Integer
+from sqlalchemy import BigInteger, Integer, String
 from sqlmodel import SQLModel
 
 SQLModel.metadata.naming_convention = {
@@ -19,6 +19,9 @@ MAX_ID = 2**53 - 1
 
 # SQLite numbers rows by itself, and never twice, in an INTEGER column only; that has 64 bits there.
 ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
+
+# Ordered by code points, as SQLite does, and not by the rules of some language.
+BYTEWISE = String().with_variant(String(collation="C"), "postgresql")
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
 PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from limits import parse_many
@@ -7,6 +8,8 @@ from pydantic_settings import BaseSettings, NoDecode
 
 PREFIX = "TASKAPI_"
 
+SECRETS_FOLDER = Path("/run/secrets")
+"""Where Docker and Kubernetes mount secrets."""
 
 PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
 
@@ -32,10 +35,11 @@ def _weakness(key: str) -> str | None:
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured, from the environment or from `.env`.
+    """Everything that can be configured, from the environment, from `.env` or from secrets.
 
-    Each field is read from the variable of its name with `TASKAPI_` before it; the environment wins
-    over the file. A `TASKAPI_` variable that names no setting is refused, so that a typo is not
+    Each field is read from the variable of its name with `TASKAPI_` before it, or from the file of
+    that name in `/run/secrets`; the environment wins over `.env`, which wins over secrets. A
+    `TASKAPI_` variable that names no setting is refused, so that a typo is not
     silently dropped.
     """
 
@@ -46,15 +50,18 @@ class Settings(BaseSettings):
         "extra": "forbid",
         "frozen": True,
         "hide_input_in_errors": True,
+        "secrets_dir": SECRETS_FOLDER if SECRETS_FOLDER.is_dir() else None,
         "use_attribute_docstrings": True,
     }
 
     database_url: str = "sqlite:///taskapi.db"
-    """SQLAlchemy URL of the database; a relative SQLite path starts at the working directory."""
+    """`sqlite:///file.db`, where a relative path starts at the working directory, or libpq's URL of
+    a PostgreSQL database: `postgresql://user:password@host/name`, with several hosts if need be."""
 
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     """Comma-separated keys for signing access tokens, at least 32 characters each: the first signs,
-    all verify. Empty: with SQLite one is made at the first start and kept beside the database."""
+    all verify. Empty: with SQLite one is made at the first start and kept beside the database; with
+    PostgreSQL the service refuses to start."""
 
     access_token_lifetime: int = Field(default=15 * 60, ge=1, le=24 * 60 * 60)
     """Seconds for which an access token is accepted."""
@@ -93,6 +100,12 @@ class Settings(BaseSettings):
 
     database_connections: int = Field(default=8, ge=1, le=1000)
     """Database connections that one process uses at most."""
+
+    database_statement_timeout: int = Field(default=30, ge=0, le=24 * 60 * 60)
+    """Seconds after which PostgreSQL gives a statement up; 0 for never."""
+
+    database_transaction_pooling: bool = False
+    """Whether a pooler such as PgBouncer stands before PostgreSQL in transaction mode."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Comma-separated origins of web pages whose scripts may call the service; `*` for all."""

@@ -1,6 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from taskapi.app import create_app
 from taskapi.settings import PREFIX, Settings
 from tests.api import Api
+from tests.databases import PostgreSQL
 
 SECRET_KEY = "a key for tests, of 32 characters and more"
 
@@ -23,11 +24,47 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database",
+        choices=["sqlite", "postgresql", "all"],
+        default="all",
+        help="which databases the tests run on; all by default",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run whatever uses a database on each, or on the one that its `database` mark names."""
+    if "database_system" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.getoption("database")
+    mark = metafunc.definition.get_closest_marker("database")
+    systems = [mark.args[0]] if mark else ["sqlite", "postgresql"]
+    metafunc.parametrize(
+        "database_system", [name for name in systems if chosen in {name, "all"}], scope="session"
+    )
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with closing(PostgreSQL()) as server:
+        yield server
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def database_url(database_system: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database of the test's own."""
+    if database_system == "sqlite":
+        return f"sqlite:///{tmp_path}/taskapi.db"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.create_database()
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
     """A database of the test's own, and password hashes that are cheap."""
     return Settings(
-        database_url=f"sqlite:///{tmp_path}/taskapi.db",
+        database_url=database_url,
         secret_keys=(SecretStr(SECRET_KEY),),
         password_hash_memory=32,
         password_hash_iterations=1,

@@ -9,10 +9,19 @@ from taskapi.settings import Settings
 logger = logging.getLogger(__name__)
 
 
-def load_secret_keys(settings: Settings, database: Path) -> list[str]:
-    """The configured keys, or the one kept beside the database's file, made there if need be."""
+def load_secret_keys(settings: Settings, database: Path | None) -> list[str]:
+    """The configured keys, or the one kept beside the database's file, made there if need be.
+
+    Raises:
+        ValueError: there are none, and no file.
+    """
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
+    if database is None:
+        raise ValueError(
+            "TASKAPI_SECRET_KEYS must be set where the database is a server, the same for all "
+            "processes; `openssl rand -hex 32` makes a key"
+        )
     return [_read_or_create(database.with_suffix(".secret"))]
 
 

@@ -45,7 +45,7 @@ def _start(
 ) -> Login | None:
     """None if the account or its password has changed since it was verified."""
     unchanged = select(User).where(User.id == user.id, User.password_hash == user.password_hash)
-    current = session.exec(unchanged.with_for_update()).one_or_none()
+    current = session.exec(unchanged.with_for_update(key_share=True)).one_or_none()
     if current is None:
         return None
     current.password_hash = verified.new_hash or current.password_hash

@@ -10,7 +10,7 @@ from sqlalchemy import Enum, Index
 from sqlmodel import Field
 
 from taskapi.pagination import Page
-from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, Text, utc_now
+from taskapi.schemas import BYTEWISE, ID_COLUMN, Body, Id, Line, Moment, Resource, Text, utc_now
 
 
 class TaskStatus(StrEnum):
@@ -105,7 +105,7 @@ class Task(TaskPublic, table=True):
     updated_at: datetime = Field(default_factory=utc_now)
     version: int = 1
     """How many times it was written."""
-    title_key: str = ""
+    title_key: str = Field(default="", sa_type=BYTEWISE)
     """The title, folded: what the list is sorted by."""
     search_text: str = ""
     """The title and the description, folded: what is searched."""

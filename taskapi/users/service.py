@@ -68,7 +68,7 @@ def update_user(
     A new password ends the user's other logins.
     """
     check_own(session, login, user_id)
-    user = get_user(session, user_id)
+    user = session.get_one(User, user_id, with_for_update={"key_share": True})
     email = user.email
     user.sqlmodel_update(changes.model_dump(exclude_unset=True, exclude={"password"}))
     if user.email != email:
