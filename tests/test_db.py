@@ -1,88 +1,26 @@
-import sqlite3
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from fastapi.testclient import TestClient
+from sqlalchemy.exc import IntegrityError
 
-from taskapi import db
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
+from tests.databases import execute
 
 STATUSES = ["новая", "в процессе", "завершена"]
 
 
-@pytest.fixture
-def connection(settings: Settings, client: TestClient) -> Iterator[sqlite3.Connection]:
-    """A connection from outside to the database of `client`."""
-    assert client.get("/readyz").status_code == 200
-    connection = sqlite3.connect(
-        settings.database_url.removeprefix("sqlite:///"), isolation_level=None
-    )
-    yield connection
-    connection.close()
-
-
-def test_the_database_itself_refuses_any_other_status(
-    anna: Api, connection: sqlite3.Connection
-) -> None:
+def test_the_database_itself_refuses_any_other_status(anna: Api, settings: Settings) -> None:
     anna.create_task(status="в процессе")
-    assert connection.execute("SELECT status FROM tasks").fetchall() == [("в процессе",)]
-    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: ck_tasks_status"):
-        connection.execute("UPDATE tasks SET status = 'IN_PROGRESS'")
-
-
-def test_sqlite_is_set_up_to_lose_nothing(
-    connection: sqlite3.Connection, settings: Settings
-) -> None:
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    engine = db.open_engine(settings.database_url)
-    with engine.connect() as own:
-        pragmas = [
-            own.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("foreign_keys", "synchronous", "busy_timeout")
-        ]
-    engine.dispose()
-    assert pragmas == [1, 2, 5000]
+    assert execute(settings.database_url, "SELECT status FROM tasks") == [("в процессе",)]
+    with pytest.raises(IntegrityError, match="ck_tasks_status"):
+        execute(settings.database_url, "UPDATE tasks SET status = 'IN_PROGRESS'")
 
 
 @pytest.mark.usefixtures("anna")
-def test_passwords_are_stored_as_argon2id_hashes(connection: sqlite3.Connection) -> None:
-    [(stored,)] = connection.execute("SELECT password_hash FROM users").fetchall()
+def test_passwords_are_stored_as_argon2id_hashes(settings: Settings) -> None:
+    [(stored,)] = execute(settings.database_url, "SELECT password_hash FROM users")
     assert stored.startswith("$argon2id$v=19$m=32,t=1,p=")
-
-
-def test_a_locked_database_is_temporarily_unavailable(
-    start: Callable[[Settings], TestClient], settings: Settings, connection: sqlite3.Connection
-) -> None:
-    impatient = {"database_url": settings.database_url + "?timeout=0.05"}
-    anna = Api.register(start(settings.model_copy(update=impatient)), "anna@example.com")
-    task = anna.create_task()
-    connection.execute("BEGIN IMMEDIATE")
-    answer = anna.delete(f"/tasks/{task['id']}")
-    check_problem(answer, 503, "unavailable")
-    assert answer.headers["retry-after"] == "1"
-    assert anna.get(f"/tasks/{task['id']}").json() == task
-    connection.execute("ROLLBACK")
-    assert anna.delete(f"/tasks/{task['id']}").status_code == 204
-
-
-def test_whoever_waits_too_long_for_a_turn_is_told_to_come_back(
-    start: Callable[[Settings], TestClient],
-    settings: Settings,
-    connection: sqlite3.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(db, "QUEUE_SECONDS", 0.05)
-    patient = {"database_url": settings.database_url + "?timeout=0.5"}
-    anna = Api.register(start(settings.model_copy(update=patient)), "anna@example.com")
-    connection.execute("BEGIN IMMEDIATE")
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: anna.post("/tasks", json={"title": "x"}), range(4)))
-    details = {check_problem(answer, 503, "unavailable")["detail"] for answer in answers}
-    assert "The database is too busy." in details
-    connection.execute("ROLLBACK")
-    assert anna.get("/tasks").json() == []
 
 
 def test_racing_updates_never_tear_a_task(anna: Api) -> None:
@@ -131,26 +69,10 @@ def test_a_task_can_be_updated_while_it_is_deleted(anna: Api) -> None:
 
 
 def test_nothing_is_created_for_a_user_who_is_deleted_meanwhile(
-    anna: Api, connection: sqlite3.Connection
+    anna: Api, settings: Settings
 ) -> None:
     with ThreadPoolExecutor(6) as pool:
         creations = [pool.submit(anna.post, "/tasks", json={"title": "x"}) for _ in range(5)]
         assert pool.submit(anna.delete, f"/users/{anna.user_id}").result().status_code == 204
     assert {creation.result().status_code for creation in creations} <= {201, 401}
-    assert connection.execute("SELECT count(*) FROM tasks").fetchone() == (0,)
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("sqlite://", "must be a file"),
-        ("sqlite:///:memory:", "must be a file"),
-        ("sqlite:///file:x?mode=memory&uri=true", "must be a file"),
-        ("postgresql://localhost/taskapi", "must be SQLite"),
-    ],
-)
-def test_a_database_that_could_not_work_is_refused_at_the_start(
-    start: Callable[[Settings], TestClient], settings: Settings, url: str, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        start(settings.model_copy(update={"database_url": url}))
+    assert execute(settings.database_url, "SELECT count(*) FROM tasks") == [(0,)]

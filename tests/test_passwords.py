@@ -1,4 +1,3 @@
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -10,6 +9,7 @@ from pwdlib import PasswordHash
 from taskapi import passwords
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, faults, log_in, request_token
+from tests.databases import execute
 
 Start = Callable[[Settings], TestClient]
 
@@ -48,8 +48,7 @@ def test_a_login_stores_a_hash_with_todays_parameters(
 ) -> None:
     stronger = start(settings.model_copy(update={"password_hash_iterations": 2}))
     log_in(stronger, anna.email)
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        [(stored,)] = connection.execute("SELECT password_hash FROM users").fetchall()
+    [(stored,)] = execute(settings.database_url, "SELECT password_hash FROM users")
     assert stored.startswith("$argon2id$v=19$m=32,t=2,p=1$")
     log_in(stronger, anna.email)
     log_in(anna.client, anna.email)

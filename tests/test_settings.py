@@ -24,6 +24,17 @@ def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.log_format, settings.access_token_lifetime) == ("json", 120)
 
 
+def test_what_neither_says_is_read_from_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "taskapi_database_url").write_text("postgresql://db/taskapi\n")
+    (tmp_path / "taskapi_log_format").write_text("json")
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("TASKAPI_LOG_FORMAT", "text")
+    settings = Settings()
+    assert (settings.database_url, settings.log_format) == ("postgresql://db/taskapi", "text")
+
+
 def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [secrets.token_hex(32), secrets.token_hex(32)]
     monkeypatch.setenv("TASKAPI_SECRET_KEYS", ", ".join([*keys, ""]))

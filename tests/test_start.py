@@ -92,7 +92,12 @@ def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
     ("name", "value", "message"),
     [
         ("TASKAPI_DATABASE_URL", "sqlite://", "must be a file"),
-        ("TASKAPI_DATABASE_URL", "postgresql://localhost", "must be SQLite"),
+        (
+            "TASKAPI_DATABASE_URL",
+            "mysql://localhost",
+            "must be sqlite:///a-file.db or postgresql://",
+        ),
+        ("TASKAPI_DATABASE_URL", "postgresql://localhost", "TASKAPI_SECRET_KEYS must be set"),
         ("TASKAPI_DATABASE_URL", "sqlite:///nowhere/taskapi.db", "unable to open database file"),
         ("TASKAPI_SECRET_KEYS", "short", "fewer than 32 characters"),
         ("TASKAPI_SECRET_KEY", "x" * 40, "no such setting: TASKAPI_SECRET_KEY"),

@@ -13,6 +13,7 @@ from taskapi.settings import Settings
 from tests.api import Api
 
 
+@pytest.mark.database("sqlite")
 def test_a_key_is_made_once_beside_the_database_and_kept(
     start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
 ) -> None:

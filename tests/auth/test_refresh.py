@@ -1,8 +1,8 @@
 import logging
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +10,10 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from pydantic import SecretStr
 
+from taskapi.schemas import utc_now
 from taskapi.settings import Settings
 from tests.api import Api, check_problem, refresh, request_token
+from tests.databases import execute
 
 Start = Callable[[Settings], TestClient]
 
@@ -35,8 +37,8 @@ def check_ended(answer: Response) -> None:
 
 def expire_grace(settings: Settings) -> None:
     """Let the latest use of each refresh token be a minute ago."""
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        connection.execute("UPDATE sessions SET last_used_at = datetime(last_used_at, '-1 minute')")
+    minute_ago = f"{utc_now() - timedelta(minutes=1):%F %T.%f}"
+    execute(settings.database_url, "UPDATE sessions SET last_used_at = :then", then=minute_ago)
 
 
 def test_a_refresh_token_gives_a_working_pair(client: TestClient, login: dict[str, Any]) -> None:
@@ -68,8 +70,7 @@ def test_only_hashes_of_refresh_tokens_are_stored(
 ) -> None:
     family, secret = login["refresh_token"].split(".")
     assert len(secret) == 43  # 256 bits
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        stored = str(connection.execute("SELECT * FROM sessions").fetchall())
+    stored = str(execute(settings.database_url, "SELECT * FROM sessions"))
     assert family not in stored
     assert secret not in stored
 

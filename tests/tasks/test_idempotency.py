@@ -1,11 +1,13 @@
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from httpx2 import Response
 
+from taskapi.schemas import utc_now
 from taskapi.settings import Settings
 from tests.api import Api, faults
+from tests.databases import execute
 
 KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 
@@ -13,6 +15,11 @@ KEY = "8e03978e-40d5-43dd-bc93-6894a57f9324"
 def create(api: Api, title: str = "Buy bread", key: str = KEY, **fields: str) -> Response:
     body = {"title": title, **fields}
     return api.post("/tasks", json=body, headers={"Idempotency-Key": key})
+
+
+def count_answers(settings: Settings) -> int:
+    [(count,)] = execute(settings.database_url, "SELECT count(*) FROM idempotent_answers")
+    return int(count)
 
 
 def test_a_repeat_is_given_the_first_answer_and_creates_nothing(anna: Api) -> None:
@@ -66,13 +73,11 @@ def test_keys_are_ones_own(anna: Api, boris: Api) -> None:
 
 def test_a_key_is_forgotten_after_a_day(anna: Api, settings: Settings) -> None:
     first = create(anna)
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        connection.execute(
-            "UPDATE idempotent_answers SET created_at = datetime(created_at, '-24 hours')"
-        )
+    day_ago = f"{utc_now() - timedelta(hours=24):%F %T.%f}"
+    change = "UPDATE idempotent_answers SET created_at = :then"
+    execute(settings.database_url, change, then=day_ago)
     assert create(anna, "Sell bread").json()["id"] != first.json()["id"]
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        assert connection.execute("SELECT count(*) FROM idempotent_answers").fetchone() == (1,)
+    assert count_answers(settings) == 1
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f", "é"])
@@ -85,5 +90,4 @@ def test_a_key_that_is_none_is_refused(anna: Api, key: str) -> None:
 def test_keys_go_with_the_account(anna: Api, settings: Settings) -> None:
     create(anna)
     anna.delete(f"/users/{anna.user_id}")
-    with sqlite3.connect(settings.database_url.removeprefix("sqlite:///")) as connection:
-        assert connection.execute("SELECT count(*) FROM idempotent_answers").fetchone() == (0,)
+    assert count_answers(settings) == 0

@@ -1,0 +1,22 @@
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://", "must be a file"),
+        ("sqlite:///:memory:", "must be a file"),
+        ("sqlite:///file:x?mode=memory&uri=true", "must be a file"),
+        ("mysql://localhost/taskapi", "must be sqlite:///a-file.db or postgresql://"),
+    ],
+)
+def test_a_database_that_could_not_work_is_refused_at_the_start(
+    start: Callable[[Settings], TestClient], url: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        start(Settings(database_url=url))
