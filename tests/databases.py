@@ -71,8 +71,8 @@ class PostgreSQL:
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self._folder}"
 
-    def execute(self, statement: str) -> Rows:
-        return execute(self.url("postgres"), statement)
+    def execute(self, statement: str, **parameters: str) -> Rows:
+        return execute(self.url("postgres"), statement, **parameters)
 
     def start(self) -> None:
         self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/log")

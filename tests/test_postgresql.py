@@ -1,6 +1,7 @@
 """What a database server can do to the service."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
@@ -109,7 +110,7 @@ def test_a_connection_to_what_is_a_standby_now_is_not_used_again(
     name = name_of(settings.database_url)
     postgresql.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     sessions = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-    execute(postgresql.url("postgres"), sessions, name=name)
+    postgresql.execute(sessions, name=name)
     check_unavailable(anna.post("/tasks", json={"title": "x"}))
     postgresql.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     anna.create_task()
@@ -157,3 +158,20 @@ def test_serialization_failures_are_tried_again(start: Start, settings: Settings
     changed = [answer for answer in answers if answer.status_code == 200]
     assert anna.get(path).headers["etag"] == f'"{len(changed) + 1}"'
     assert len(changed) > 12
+
+
+def test_a_deadlock_is_tried_again(anna: Api, settings: Settings) -> None:
+    anna.create_task()
+    engine = open_engine(settings.database_url)
+    name = name_of(settings.database_url)
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = :name"
+    with engine.begin() as connection, ThreadPoolExecutor(1) as pool:
+        connection.exec_driver_sql("SELECT id FROM tasks FOR UPDATE")
+        deleting = pool.submit(anna.delete, f"/users/{anna.user_id}")
+        while not execute(settings.database_url, waiting, name=name):
+            time.sleep(0.01)
+        connection.exec_driver_sql("SELECT id FROM users FOR UPDATE")  # until the other gives up
+        connection.commit()
+        assert deleting.result().status_code == 204
+    engine.dispose()
+    assert execute(settings.database_url, "SELECT count(*) FROM tasks") == [(0,)]
