@@ -1,7 +1,7 @@
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -56,22 +56,35 @@ def postgresql() -> Iterator[PostgreSQL]:
 @pytest.fixture
 def create_database(
     database_system: str, request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[[], str]:
+) -> Iterator[Callable[[], str]]:
     """Make an empty database of the test's own, and return its URL."""
+    created: list[str] = []
     if database_system == "sqlite":
-        numbers = count(1)
-        return lambda: f"sqlite:///{tmp_path}/empty{next(numbers)}.db"
+        yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=tmp_path)}/taskapi.db"
+        return
     server: PostgreSQL = request.getfixturevalue("postgresql")
-    return lambda: server.create_database("template0")
+
+    def create() -> str:
+        created.append(server.create_database("template0"))
+        return created[-1]
+
+    yield create
+    for url in created:
+        server.drop_database(url)
 
 
 @pytest.fixture
-def database_url(database_system: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(
+    database_system: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[str]:
     """A database of the test's own, with the schema in it, or made at the start."""
     if database_system == "sqlite":
-        return f"sqlite:///{tmp_path}/taskapi.db"
+        yield f"sqlite:///{tmp_path}/taskapi.db"
+        return
     server: PostgreSQL = request.getfixturevalue("postgresql")
-    return server.create_database()
+    url = server.create_database()
+    yield url
+    server.drop_database(url)
 
 
 @pytest.fixture

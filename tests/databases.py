@@ -68,6 +68,10 @@ class PostgreSQL:
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
+    def drop_database(self, url: str) -> None:
+        name = url.partition("?")[0].rpartition("/")[2]
+        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self._folder}"
 

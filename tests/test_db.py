@@ -1,8 +1,13 @@
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session
 
+from taskapi.db import Database
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
 from tests.databases import execute
@@ -21,6 +26,20 @@ def test_the_database_itself_refuses_any_other_status(anna: Api, settings: Setti
 def test_passwords_are_stored_as_argon2id_hashes(settings: Settings) -> None:
     [(stored,)] = execute(settings.database_url, "SELECT password_hash FROM users")
     assert stored.startswith("$argon2id$v=19$m=32,t=1,p=")
+
+
+def test_a_constraint_that_a_fault_of_ours_violates_is_not_called_unavailability(
+    client: TestClient, settings: Settings
+) -> None:
+    assert client.get("/readyz").status_code == 200
+    database = Database(settings)
+
+    def violate(session: Session) -> None:
+        session.exec(text("INSERT INTO users (id) VALUES (1)"))  # type: ignore[call-overload] # not a query
+
+    with pytest.raises(IntegrityError):
+        asyncio.run(database.write(violate))
+    database.close()
 
 
 def test_racing_updates_never_tear_a_task(anna: Api) -> None:

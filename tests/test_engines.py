@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -20,3 +21,11 @@ def test_a_database_that_could_not_work_is_refused_at_the_start(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         start(Settings(database_url=url))
+
+
+def test_a_missing_driver_is_told_how_to_get(
+    start: Callable[[Settings], TestClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ValueError, match="uv sync --extra postgresql"):
+        start(Settings(database_url="postgresql://localhost/taskapi"))

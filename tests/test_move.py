@@ -99,6 +99,15 @@ def test_a_row_that_the_target_refuses_leaves_it_empty(
     assert execute(target, "SELECT count(*) FROM users") == [(0,)]
 
 
+def test_rows_that_do_not_arrive_are_missed(anna: Api, source: Path, target: str) -> None:
+    anna.create_task()
+    swallow = "CREATE RULE swallow AS ON INSERT TO tasks DO INSTEAD NOTHING"
+    execute(target, swallow)
+    with pytest.raises(move.NotMoved, match="0 of 1 rows of tasks arrived"):
+        move.move(source, target)
+    assert execute(target, "SELECT count(*) FROM users") == [(0,)]
+
+
 def test_schemas_that_differ_are_refused(anna: Api, source: Path, target: str) -> None:
     assert anna.get("/users/me").status_code == 200
     execute(target, "UPDATE alembic_version SET version_num = 'of_tomorrow'")

@@ -28,6 +28,11 @@ def test_a_key_is_made_once_beside_the_database_and_kept(
     assert secret.read_text() == key
 
 
+def test_where_there_is_no_file_keys_must_be_configured() -> None:
+    with pytest.raises(ValueError, match="`openssl rand -hex 32` makes a key"):
+        load_secret_keys(Settings(), None)
+
+
 def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
     for number in range(20):
         database = tmp_path / f"{number}.db"
