@@ -71,9 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     for router in (
-        auth_router,
+        tasks_router,  # first, because routes are tried one after another
         users_router,
-        tasks_router,
+        auth_router,
         health.router,
         docs.router,
     ):

@@ -1,21 +1,21 @@
 import logging
-import math
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
-from anyio import CapacityLimiter, Semaphore, WouldBlock, fail_after, to_thread
-from sqlalchemy import Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlmodel import Session
 
 from taskapi.engines import database_file, open_engine
+from taskapi.lanes import Lane, Piece
 from taskapi.problems import Unavailable
 from taskapi.settings import Settings
 
 QUEUE_SECONDS = 10.0
 RETRY_SECONDS = "1"
+
+MOST_COMMITTED_TOGETHER = 64
 
 ATTEMPTS = 6
 LOST_RACES = {
@@ -33,83 +33,116 @@ Args = TypeVarTuple("Args")
 
 
 class Database:
-    """Runs pieces of work, each in one worker thread, one connection and one transaction.
+    """Runs pieces of work, each in a worker thread.
 
-    The work is an ordinary function of a session; it flushes, and what it returns is returned after
-    the commit. Whatever it raises rolls it back. It may be run again, when it lost a race. Only as
-    many pieces run at once as there are connections, and with SQLite, which has one writer, only
-    one that writes; the others wait their turn without holding a thread or a connection, so that
-    threads and connections can't wait for each other.
+    The work is an ordinary function of a connection. Only as many pieces run at once as there are
+    connections; the others wait their turn, first come first served, without holding a thread or a
+    connection, so that threads and connections can't wait for each other.
+
+    SQLite has one writer, and each of its commits waits for the disk. Whatever waits to be written
+    at one moment is therefore committed together; each piece is still done as a whole or not at
+    all, and answered when it is safely on the disk.
     """
 
     def __init__(self, settings: Settings) -> None:
-        connections = settings.database_connections
+        threads = settings.database_connections
         self.file = database_file(settings.database_url)
-        self._engine = open_engine(
+        engine = open_engine(
             settings.database_url,
-            connections=connections + 1 if self.file else connections,
+            connections=threads + 1 if self.file else threads,
             statement_timeout=settings.database_statement_timeout,
             transaction_pooling=settings.database_transaction_pooling,
         )
-        self._writing_engine = self._engine.execution_options(begin="IMMEDIATE")
-        self._slots = Semaphore(connections)
-        self._writing_slots = Semaphore(1) if self.file else self._slots
-        self._threads = CapacityLimiter(math.inf)
+        self._engine = engine
+        self._writing_engine = engine.execution_options(begin="IMMEDIATE")
+        self._reads = Lane(threads, self._serve_alone)
+        self._writes = Lane(1, self._serve_together) if self.file else self._reads
 
     def close(self) -> None:
+        self._reads.close(QUEUE_SECONDS)
+        if self._writes is not self._reads:
+            self._writes.close(QUEUE_SECONDS)
         self._engine.dispose()
 
-    async def read(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
+    async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run work that only reads.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy.
         """
-        return await self._run(self._engine, self._slots, lambda session: work(session, *args))
+        piece = Piece(lambda connection: work(connection, *args), writes=False)
+        self._reads.put(piece)
+        return await piece.outcome(QUEUE_SECONDS, _unavailable("The database is too busy."))
 
-    async def write(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
-        """Run work that may write.
+    async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Run work that may write, as a whole: what it raises undoes what it did. It may be run
+        again, when it lost a race, and its result is returned after the commit.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy. Nothing was written, unless
                 the connection was lost while committing, where nobody can tell.
         """
-        return await self._run(
-            self._writing_engine, self._writing_slots, lambda session: work(session, *args)
-        )
+        piece = Piece(lambda connection: work(connection, *args), writes=True)
+        self._writes.put(piece)
+        return await piece.outcome(QUEUE_SECONDS, _unavailable("The database is too busy."))
 
-    async def _run(self, engine: Engine, slots: Semaphore, work: Callable[[Session], T]) -> T:
-        try:
-            slots.acquire_nowait()
-        except WouldBlock:
+    def _serve_alone(self, _: Lane, piece: Piece[Any]) -> None:
+        attempt = 1
+        while True:
             try:
-                with fail_after(QUEUE_SECONDS):
-                    await slots.acquire()
-            except TimeoutError:
-                raise _unavailable("The database is too busy.") from None
+                with self._engine.begin() as connection:
+                    result = piece.work(connection)
+            except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the piece
+                if piece.writes and attempt < ATTEMPTS and _lost_race(error):
+                    time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
+                    attempt += 1
+                    continue
+                piece.fail(_explain(error))
+            else:
+                piece.succeed(result)
+            return
+
+    def _serve_together(self, lane: Lane, first: Piece[Any]) -> None:
+        pieces = [first]
+        while len(pieces) < MOST_COMMITTED_TOGETHER and (piece := lane.claim()):
+            pieces.append(piece)
         try:
-            return await to_thread.run_sync(_transact, engine, work, limiter=self._threads)
-        finally:
-            slots.release()
+            with self._writing_engine.begin() as connection:
+                settle = [_do(piece, connection) for piece in pieces]
+        except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the pieces
+            for piece in pieces:
+                piece.fail(_explain(error))
+        else:
+            for tell in settle:
+                tell()
 
 
-def _transact(engine: Engine, work: Callable[[Session], T]) -> T:
-    attempt = 1
-    while True:
-        try:
-            with Session(engine, expire_on_commit=False) as session:
-                result = work(session)
-                session.commit()
-                return result
-        except DBAPIError as error:
-            if attempt < ATTEMPTS and getattr(error.orig, "sqlstate", None) in LOST_RACES:
-                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
-                attempt += 1
-                continue
-            if isinstance(error, IntegrityError | DataError):
-                raise
-            logger.warning("database unavailable: %s", error.orig)
-            raise _unavailable("The database can't be used at the moment.") from error
+def _do(piece: Piece[Any], connection: Connection) -> Callable[[], None]:
+    """Do a piece among others; and return what tells of it after the commit."""
+    connection.exec_driver_sql("SAVEPOINT piece")
+    try:
+        result = piece.work(connection)
+    except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the piece
+        explained = _explain(error)
+        # Where SQLite has undone the whole transaction, this raises: there is no savepoint then.
+        connection.exec_driver_sql("ROLLBACK TO piece")
+        return lambda: piece.fail(explained)
+    connection.exec_driver_sql("RELEASE piece")
+    return lambda: piece.succeed(result)
+
+
+def _lost_race(error: Exception) -> bool:
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in LOST_RACES
+
+
+def _explain(error: Exception) -> Exception:
+    """What the database has against it is unavailability, but for faults of the work itself."""
+    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError | DataError):
+        return error
+    logger.warning("database unavailable: %s", error.orig)
+    unavailable = _unavailable("The database can't be used at the moment.")
+    unavailable.__cause__ = error
+    return unavailable
 
 
 def _unavailable(detail: str) -> Unavailable:

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import Header
 from pydantic.json_schema import SkipJsonSchema
-from sqlmodel import Field, Session, SQLModel, col, delete
+from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlmodel import Field, SQLModel
 
 from taskapi.problems import InvalidRequest
-from taskapi.schemas import ID_COLUMN, utc_now
+from taskapi.schemas import ID_COLUMN, table, utc_now
 
 LIFETIME = timedelta(hours=24)
 
@@ -46,36 +47,47 @@ class IdempotentAnswer(SQLModel, table=True):
     created_at: datetime
 
 
-def recall(session: Session, user_id: int, key: str, request: str) -> str | None:
+answers = table(IdempotentAnswer)
+
+_GIVEN = select(answers.c.fingerprint, answers.c.answer).where(
+    answers.c.user_id == bindparam("owner_id"),
+    answers.c.key == bindparam("key"),
+    answers.c.created_at > bindparam("forgotten"),
+)
+_FORGET = delete(answers).where(
+    answers.c.user_id == bindparam("owner_id"), answers.c.created_at <= bindparam("forgotten")
+)
+
+
+def recall(connection: Connection, user_id: int, key: str, request: str) -> str | None:
     """The answer that was given to this key.
 
     Raises:
         InvalidRequest: it was given to another request.
     """
-    given = session.get(IdempotentAnswer, (user_id, key))
-    if given is None or given.created_at <= utc_now() - LIFETIME:
+    forgotten = utc_now() - LIFETIME
+    parameters = {"owner_id": user_id, "key": key, "forgotten": forgotten}
+    given = connection.execute(_GIVEN, parameters).one_or_none()
+    if given is None:
         return None
     if given.fingerprint != _fingerprint(request):
         fault = "This key was sent with another body. Use a new one for each request."
         raise InvalidRequest.of([{"in": "header", "pointer": "/idempotency-key", "detail": fault}])
-    return given.answer
+    return str(given.answer)
 
 
-def remember(session: Session, user_id: int, key: str, request: str, answer: str) -> None:
+def remember(connection: Connection, user_id: int, key: str, request: str, answer: str) -> None:
     """Keep an answer, and forget the user's old ones."""
     now = utc_now()
-    mine = delete(IdempotentAnswer).where(col(IdempotentAnswer.user_id) == user_id)
-    session.exec(mine.where(col(IdempotentAnswer.created_at) <= now - LIFETIME))
-    session.add(
-        IdempotentAnswer(
-            user_id=user_id,
-            key=key,
-            fingerprint=_fingerprint(request),
-            answer=answer,
-            created_at=now,
-        )
+    connection.execute(_FORGET, {"owner_id": user_id, "forgotten": now - LIFETIME})
+    row = IdempotentAnswer(
+        user_id=user_id,
+        key=key,
+        fingerprint=_fingerprint(request),
+        answer=answer,
+        created_at=now,
     )
-    session.flush()
+    connection.execute(insert(answers), row.model_dump())
 
 
 def _fingerprint(request: str) -> str:

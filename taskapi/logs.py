@@ -1,9 +1,9 @@
 import json
 import logging
+import random
 import re
 import time
 from typing import Literal
-from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -61,7 +61,7 @@ class RequestLog:
             return
         started = time.perf_counter()
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
+        request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
 

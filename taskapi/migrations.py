@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlmodel import Session
+from sqlalchemy import Connection
 
 from taskapi.problems import Unavailable
 
@@ -30,13 +30,13 @@ def known() -> list[str]:
     return [revision.revision for revision in script.walk_revisions()]
 
 
-def compare(session: Session, revisions: Sequence[str]) -> Literal["current", "ahead"]:
+def compare(connection: Connection, revisions: Sequence[str]) -> Literal["current", "ahead"]:
     """Tell whether the database's schema is the one needed, or one of a newer version.
 
     Raises:
         Unavailable: it is behind.
     """
-    found = MigrationContext.configure(session.connection()).get_current_revision()
+    found = MigrationContext.configure(connection).get_current_revision()
     if found == revisions[0]:
         return "current"
     if found is None or found in revisions:

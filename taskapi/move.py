@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, create_engine, func, insert, select, text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, SQLModel
+from sqlmodel import SQLModel
 
 import taskapi.auth.models
 import taskapi.idempotency
@@ -56,7 +56,7 @@ def _check_schemas(source: Connection, target: Connection) -> None:
     revisions = migrations.known()
     for place, connection in (("SQLite", source), ("PostgreSQL", target)):
         try:
-            state = migrations.compare(Session(connection), revisions)
+            state = migrations.compare(connection, revisions)
         except Unavailable as error:
             raise NotMoved(f"{place}: {error.detail} Run `alembic upgrade head` there.") from None
         if state != "current":

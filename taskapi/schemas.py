@@ -1,9 +1,10 @@
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import Field, StringConstraints
-from sqlalchemy import BigInteger, Integer, String
+from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table
 from sqlmodel import SQLModel
 
 SQLModel.metadata.naming_convention = {
@@ -67,14 +68,25 @@ class Body(SQLModel):
 
 
 class Resource(SQLModel):
-    """A response. Its table may derive from it: FastAPI sends only the fields declared here, which
-    it reads from the row one by one, in the order of their declaration.
-    """
+    """A response, made from a row by `model_validate`. Its table derives from it."""
 
-    model_config = {
-        "revalidate_instances": "subclass-instances",
-        "use_attribute_docstrings": True,
-    }
+    model_config = {"from_attributes": True, "use_attribute_docstrings": True}
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table that a model declares, for statements."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
+
+
+def columns(source: Table, model: type[SQLModel]) -> list[Column[Any]]:
+    """The columns of a table that a model has fields for."""
+    return [source.c[name] for name in model.model_fields]
+
+
+def add(connection: Connection, target: Table, row: Mapping[str, object]) -> int:
+    """Insert a row, and return the id that it was given."""
+    key = connection.execute(target.insert(), row).inserted_primary_key
+    return int(next(iter(key or ())))
 
 
 def utc_now() -> datetime:

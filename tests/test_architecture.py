@@ -26,6 +26,8 @@ def layer(name: str) -> int:
         return LAYERS.index("main")
     if name in {"health", "docs"}:
         return LAYERS.index("router")
+    if name == "tasks.listing":
+        return LAYERS.index("service")
     for candidate in (name, last):
         if candidate in LAYERS:
             return LAYERS.index(candidate)

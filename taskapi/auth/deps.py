@@ -3,24 +3,18 @@ from typing import Annotated, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
-from sqlmodel import Session
+from fastapi.security.base import SecurityBase
+from fastapi.security.utils import get_authorization_scheme_param
+from sqlalchemy import Connection
 
 from taskapi.auth.service import is_live
 from taskapi.auth.throttle import LoginThrottle
 from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.db import Database
-from taskapi.deps import DatabaseDep
 from taskapi.problems import Unauthorized
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
-
-bearer = OAuth2PasswordBearer(
-    "auth/token",
-    refreshUrl="auth/token",
-    auto_error=False,
-    description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
-)
 
 
 class Caller:
@@ -35,7 +29,7 @@ class Caller:
         self.login = token
         self.user_id = token.user_id
 
-    async def read(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
+    async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """As `Database.read`.
 
         Raises:
@@ -43,7 +37,7 @@ class Caller:
         """
         return await self._database.read(self._run, work, args)
 
-    async def write(self, work: Callable[[Session, *Args], T], *args: *Args) -> T:
+    async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """As `Database.write`.
 
         Raises:
@@ -51,10 +45,12 @@ class Caller:
         """
         return await self._database.write(self._run, work, args)
 
-    def _run(self, session: Session, work: Callable[[Session, *Args], T], args: tuple[*Args]) -> T:
-        if not is_live(session, self.login):
+    def _run(
+        self, connection: Connection, work: Callable[[Connection, *Args], T], args: tuple[*Args]
+    ) -> T:
+        if not is_live(connection, self.login):
             raise _invalid_token("The login has ended.")
-        return work(session, *args)
+        return work(connection, *args)
 
 
 async def get_access_tokens(request: Request) -> AccessTokens:
@@ -71,17 +67,31 @@ AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
 LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]
 
 
-async def get_caller(
-    database: DatabaseDep, tokens: AccessTokensDep, encoded: Annotated[str | None, Depends(bearer)]
-) -> Caller:
-    if not encoded:
-        raise Unauthorized(
-            "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
-        )
-    try:
-        return Caller(database, tokens.verify(encoded))
-    except InvalidToken as error:
-        raise _invalid_token(str(error)) from None
+class Authentication(SecurityBase):
+    """A dependency that finds out who calls; one, because each costs every request its share."""
+
+    scheme_name = "OAuth2PasswordBearer"
+    model = OAuth2PasswordBearer(
+        "auth/token",
+        refreshUrl="auth/token",
+        description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
+    ).model
+
+    async def __call__(self, request: Request) -> Caller:
+        """
+        Raises:
+            Unauthorized: there is no token, or not a valid one.
+        """
+        scheme, encoded = get_authorization_scheme_param(request.headers.get("Authorization"))
+        if scheme.lower() != "bearer" or not encoded:
+            raise Unauthorized(
+                "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
+            )
+        tokens: AccessTokens = request.app.state.tokens
+        try:
+            return Caller(request.app.state.database, tokens.verify(encoded))
+        except InvalidToken as error:
+            raise _invalid_token(str(error)) from None
 
 
 def _invalid_token(description: str) -> Unauthorized:
@@ -90,4 +100,4 @@ def _invalid_token(description: str) -> Unauthorized:
     return Unauthorized(description, headers={"WWW-Authenticate": challenge})
 
 
-CallerDep = Annotated[Caller, Depends(get_caller)]
+CallerDep = Annotated[Caller, Depends(Authentication())]

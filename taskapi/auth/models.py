@@ -1,8 +1,9 @@
 from typing import ClassVar
 
+from sqlalchemy import Connection, delete
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Id, Moment, Resource, Text
+from taskapi.schemas import ID_COLUMN, Id, Moment, Resource, Text, table
 
 
 class SessionFields(Resource):
@@ -34,3 +35,11 @@ class LoginSession(SessionFields, table=True):
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", index=True, sa_type=ID_COLUMN)
     family_hash: str = Field(unique=True)
     refresh_hash: str
+
+
+sessions = table(LoginSession)
+
+
+def end_sessions(connection: Connection, user_id: int, *, but: int) -> None:
+    """End all logins of a user but one."""
+    connection.execute(delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id != but))

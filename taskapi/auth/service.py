@@ -2,22 +2,28 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
-from taskapi.auth.models import LoginSession, SessionPublic
+from taskapi.auth.models import SessionPublic, end_sessions, sessions
 from taskapi.auth.refresh import RefreshToken
 from taskapi.auth.tokens import AccessToken
 from taskapi.db import Database
 from taskapi.pagination import Page, Position
 from taskapi.passwords import Passwords, Verification
 from taskapi.problems import InvalidGrant, NotFound
-from taskapi.schemas import utc_now
-from taskapi.users.models import User
-from taskapi.users.service import find_login
+from taskapi.schemas import add, utc_now
+from taskapi.users.models import users
+from taskapi.users.service import Credentials, find_credentials
 
 logger = logging.getLogger(__name__)
 
 Login = tuple[AccessToken, RefreshToken]
+
+_LIVE = select(sessions.c.id).where(
+    sessions.c.id == bindparam("session_id"),
+    sessions.c.user_id == bindparam("owner_id"),
+    sessions.c.expires_at > bindparam("now"),
+)
 
 
 async def log_in(
@@ -30,7 +36,7 @@ async def log_in(
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
-    user = await database.read(find_login, email)
+    user = await database.read(find_credentials, email)
     verified = await passwords.verify(password, user.password_hash if user else None)
     login = None
     if user and verified.matches:
@@ -41,30 +47,35 @@ async def log_in(
 
 
 def _start(
-    session: Session, user: User, verified: Verification, client: str, lifetime: int
+    connection: Connection, user: Credentials, verified: Verification, client: str, lifetime: int
 ) -> Login | None:
     """None if the account or its password has changed since it was verified."""
-    unchanged = select(User).where(User.id == user.id, User.password_hash == user.password_hash)
-    current = session.exec(unchanged.with_for_update(key_share=True)).one_or_none()
-    if current is None:
-        return None
-    current.password_hash = verified.new_hash or current.password_hash
-    now = utc_now()
-    logins = delete(LoginSession).where(col(LoginSession.user_id) == user.id)
-    session.exec(logins.where(col(LoginSession.expires_at) <= now))
-    refresh_token = RefreshToken.generate()
-    login = LoginSession(
-        user_id=user.id,
-        family_hash=refresh_token.family_hash,
-        refresh_hash=refresh_token.secret_hash,
-        created_at=now,
-        last_used_at=now,
-        expires_at=now + timedelta(seconds=lifetime),
-        client=client,
+    unchanged = select(users.c.id).where(
+        users.c.id == user.user_id, users.c.password_hash == user.password_hash
     )
-    session.add(login)
-    session.flush()
-    return _access_token(login), refresh_token
+    if connection.execute(unchanged.with_for_update(key_share=True)).one_or_none() is None:
+        return None
+    if verified.new_hash:
+        rehash = update(users).where(users.c.id == user.user_id)
+        connection.execute(rehash.values(password_hash=verified.new_hash))
+    now = utc_now()
+    old = delete(sessions).where(sessions.c.user_id == user.user_id)
+    connection.execute(old.where(sessions.c.expires_at <= now))
+    refresh_token = RefreshToken.generate()
+    session_id = add(
+        connection,
+        sessions,
+        {
+            "user_id": user.user_id,
+            "family_hash": refresh_token.family_hash,
+            "refresh_hash": refresh_token.secret_hash,
+            "created_at": now,
+            "last_used_at": now,
+            "expires_at": now + timedelta(seconds=lifetime),
+            "client": client,
+        },
+    )
+    return AccessToken(user_id=user.user_id, session_id=session_id, auth_time=now), refresh_token
 
 
 async def refresh(
@@ -88,92 +99,81 @@ async def refresh(
 
 
 def _rotate(
-    session: Session,
+    connection: Connection,
     token: RefreshToken,
     successors: Sequence[RefreshToken],
     now: datetime,
     end: datetime,
     grace: timedelta,
 ) -> Login | None:
-    family = col(LoginSession.family_hash) == token.family_hash
-    live = col(LoginSession.expires_at) > now
-    rotated = session.exec(
-        update(LoginSession)
-        .where(family, live, col(LoginSession.refresh_hash) == token.secret_hash)
-        .values(
-            refresh_hash=successors[0].secret_hash,
-            last_used_at=now,
-            expires_at=end,
-        )
+    live = (sessions.c.family_hash == token.family_hash, sessions.c.expires_at > now)
+    unused = sessions.c.refresh_hash == token.secret_hash
+    rotated = connection.execute(
+        update(sessions)
+        .where(*live, unused)
+        .values(refresh_hash=successors[0].secret_hash, last_used_at=now, expires_at=end)
     )
-    login = session.exec(select(LoginSession).where(family, live)).one_or_none()
+    login = connection.execute(select(sessions).where(*live)).one_or_none()
     if login is None:
         return None
     successor = {new.secret_hash: new for new in successors}.get(login.refresh_hash)
     if successor and (rotated.rowcount or now - login.last_used_at < grace):
         return _access_token(login), successor
     logger.warning("refresh token replayed: login %d of user %d is ended", login.id, login.user_id)
-    session.delete(login)
+    connection.execute(delete(sessions).where(sessions.c.id == login.id))
     return None
 
 
-def _access_token(login: LoginSession) -> AccessToken:
+def _access_token(login: Row[tuple[object, ...]]) -> AccessToken:
     return AccessToken(user_id=login.user_id, session_id=login.id, auth_time=login.created_at)
 
 
-def is_live(session: Session, token: AccessToken) -> bool:
+def is_live(connection: Connection, token: AccessToken) -> bool:
     """Whether the token's login goes on. A deleted user's logins are deleted with it."""
-    live = select(LoginSession.id).where(
-        LoginSession.id == token.session_id,
-        LoginSession.user_id == token.user_id,
-        col(LoginSession.expires_at) > utc_now(),
-    )
-    return session.exec(live).one_or_none() is not None
+    parameters = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
+    return connection.execute(_LIVE, parameters).one_or_none() is not None
 
 
 def list_sessions(
-    session: Session, token: AccessToken, page: Page, position: Position | None
+    connection: Connection, token: AccessToken, page: Page, position: Position | None
 ) -> Sequence[SessionPublic]:
     """The user's logins; one more than fits the page, if there are any more."""
-    query = select(LoginSession).where(
-        LoginSession.user_id == token.user_id,
-        col(LoginSession.expires_at) > utc_now(),
-        col(LoginSession.id) > (position[1] if position else 0),
+    mine = select(sessions).where(
+        sessions.c.user_id == token.user_id,
+        sessions.c.expires_at > utc_now(),
+        sessions.c.id > (position[1] if position else 0),
     )
-    logins = session.exec(query.order_by(col(LoginSession.id)).limit(page.limit + 1)).all()
+    logins = connection.execute(mine.order_by(sessions.c.id).limit(page.limit + 1))
     return [
         SessionPublic.model_validate(login, update={"current": login.id == token.session_id})
         for login in logins
     ]
 
 
-def end_session(session: Session, user_id: int, session_id: int) -> None:
+def end_session(connection: Connection, user_id: int, session_id: int) -> None:
     """
     Raises:
         NotFound: the user has no such login.
     """
-    ended = session.exec(
-        delete(LoginSession).where(
-            col(LoginSession.id) == session_id, col(LoginSession.user_id) == user_id
-        )
+    ended = connection.execute(
+        delete(sessions).where(sessions.c.id == session_id, sessions.c.user_id == user_id)
     )
     if ended.rowcount == 0:
         raise NotFound("There is no such login.")
 
 
-def end_other_sessions(session: Session, token: AccessToken) -> None:
-    others = delete(LoginSession).where(col(LoginSession.user_id) == token.user_id)
-    session.exec(others.where(col(LoginSession.id) != token.session_id))
+def end_other_sessions(connection: Connection, token: AccessToken) -> None:
+    end_sessions(connection, token.user_id, but=token.session_id)
 
 
-def revoke(session: Session, token: AccessToken | RefreshToken) -> None:
+def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
     """End the login that a token belongs to, if there is one (RFC 7009, section 2.1)."""
     login = (
-        col(LoginSession.id) == token.session_id
+        sessions.c.id == token.session_id
         if isinstance(token, AccessToken)
-        else col(LoginSession.family_hash) == token.family_hash
+        else sessions.c.family_hash == token.family_hash
     )
-    session.exec(delete(LoginSession).where(login))
+    connection.execute(delete(sessions).where(login))
 
 
 def invalid_grant(description: str) -> InvalidGrant:

@@ -1,4 +1,5 @@
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,9 @@ TYPE = "at+jwt"
 """Media type of a JWT access token (RFC 9068, section 2.1), so that no other JWT passes for one."""
 
 RECENT = timedelta(minutes=15)
+
+REMEMBERED = 10_000
+"""Tokens whose signature was verified, at most: the same one comes with each request."""
 
 CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time"]
 
@@ -52,6 +56,7 @@ class AccessTokens:
         """The first of `keys` signs, all verify; `lifetime` in seconds."""
         self.keys = keys
         self.lifetime = lifetime
+        self._verified: dict[str, tuple[AccessToken, int]] = {}
 
     def issue(self, token: AccessToken) -> str:
         now = utc_now()
@@ -73,15 +78,22 @@ class AccessTokens:
         Raises:
             InvalidToken: it is not a token of this service, or has expired.
         """
+        known = self._verified.get(encoded)
+        if known and time.time() < known[1]:
+            return known[0]
         claims = self._decode(encoded, verify_exp=not may_be_expired)
         try:
-            return AccessToken(
+            token = AccessToken(
                 user_id=_id(claims["sub"]),
                 session_id=_id(claims["sid"]),
                 auth_time=datetime.fromtimestamp(claims["auth_time"], utc_now().tzinfo),
             )
         except (TypeError, ValueError, OverflowError, OSError):
             raise InvalidToken("The access token is malformed.") from None
+        if len(self._verified) >= REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[encoded] = token, claims["exp"]
+        return token
 
     def _decode(self, encoded: str, *, verify_exp: bool) -> dict[str, Any]:
         for key in self.keys:

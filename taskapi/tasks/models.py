@@ -1,5 +1,4 @@
 import unicodedata
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from sqlalchemy import Enum, Index
 from sqlmodel import Field
 
 from taskapi.pagination import Page
-from taskapi.schemas import BYTEWISE, ID_COLUMN, Body, Id, Line, Moment, Resource, Text, utc_now
+from taskapi.schemas import BYTEWISE, ID_COLUMN, Body, Id, Line, Moment, Resource, Text, table
 
 
 class TaskStatus(StrEnum):
@@ -77,7 +76,18 @@ class TaskPublic(Resource):
     """When a field changed last."""
 
 
-class Task(TaskPublic, table=True):
+class StoredTask(TaskPublic):
+    """A task as its owner gets it, and what its ETag says."""
+
+    version: int = 1
+    """How many times it was written."""
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+
+class Task(StoredTask, table=True):
     __tablename__ = "tasks"
     __table_args__ = (
         Index(None, "user_id", "id"),
@@ -101,23 +111,13 @@ class Task(TaskPublic, table=True):
         )
     )
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=ID_COLUMN)
-    created_at: datetime = Field(default_factory=utc_now)
-    updated_at: datetime = Field(default_factory=utc_now)
-    version: int = 1
-    """How many times it was written."""
-    title_key: str = Field(default="", sa_type=BYTEWISE)
+    title_key: str = Field(sa_type=BYTEWISE)
     """The title, folded: what the list is sorted by."""
-    search_text: str = ""
+    search_text: str
     """The title and the description, folded: what is searched."""
 
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
 
-    def index(self) -> None:
-        """Derive from the texts what they are found by."""
-        self.title_key = fold(self.title)
-        self.search_text = fold(f"{self.title}\n{self.description}")
+tasks = table(Task)
 
 
 def fold(text: str) -> str:

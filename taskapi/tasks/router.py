@@ -18,7 +18,15 @@ from taskapi.problems import (
 )
 from taskapi.schemas import PathId
 from taskapi.tasks import service
-from taskapi.tasks.models import Task, TaskCreate, TaskPage, TaskPatch, TaskPublic, TaskReplace
+from taskapi.tasks.listing import sort_value
+from taskapi.tasks.models import (
+    StoredTask,
+    TaskCreate,
+    TaskPage,
+    TaskPatch,
+    TaskPublic,
+    TaskReplace,
+)
 
 router = APIRouter(
     prefix="/tasks",
@@ -52,7 +60,7 @@ async def list_tasks(
     position = pager.position(page, page.sort)
     tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
     pager.count(total)
-    return pager.cut(tasks, page, page.sort, lambda task: service.sort_value(task, page.sort))
+    return pager.cut(tasks, page, page.sort, lambda task: sort_value(task, page.sort))
 
 
 @router.get("/{task_id}", responses=responses(NotFound, headers={200: ("ETag",), 304: ("ETag",)}))
@@ -96,6 +104,6 @@ async def delete_task(caller: CallerDep, task_id: PathId, conditions: WritePreco
     await caller.write(service.delete_task, caller.user_id, task_id, conditions)
 
 
-def _tagged(response: Response, task: Task) -> Task:
+def _tagged(response: Response, task: StoredTask) -> StoredTask:
     response.headers["ETag"] = task.etag
     return task

@@ -1,147 +1,113 @@
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import tuple_
-from sqlalchemy.orm import Mapped
-from sqlmodel import Session, col, func, select
-from sqlmodel.sql.expression import SelectOfScalar
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy.sql import Executable
 
 from taskapi.etags import Preconditions
 from taskapi.idempotency import recall, remember
 from taskapi.pagination import Position
 from taskapi.problems import NotFound
-from taskapi.schemas import utc_now
+from taskapi.schemas import add, columns, utc_now
+from taskapi.tasks.listing import count_of, page_of
 from taskapi.tasks.models import (
-    Task,
+    StoredTask,
     TaskCreate,
-    TaskOrder,
     TaskPage,
     TaskPublic,
     TaskReplace,
     fold,
+    tasks,
 )
+
+_OWN = (tasks.c.user_id == bindparam("owner_id"), tasks.c.id == bindparam("task_id"))
+_READ = select(*columns(tasks, StoredTask)).where(*_OWN)
+_LOCK = _READ.with_for_update()
+_UPDATE = update(tasks).where(*_OWN)
+_DELETE = delete(tasks).where(*_OWN)
 
 
 def list_tasks(
-    session: Session, owner_id: int, page: TaskPage, position: Position | None
-) -> tuple[Sequence[Task], int | None]:
+    connection: Connection, owner_id: int, page: TaskPage, position: Position | None
+) -> tuple[Sequence[StoredTask], int | None]:
     """One more than fits the page, if there are any more; and the total, if it is asked for."""
-    query = select(Task).where(Task.user_id == owner_id)
-    if page.status:
-        query = query.where(col(Task.status).in_(page.status))
-    if page.q:
-        query = query.where(col(Task.search_text).contains(fold(page.q), autoescape=True))
     total = None
     if page.total:
-        total = session.exec(select(func.count()).select_from(query.subquery())).one()
-    query = _sort(query, page.sort, position)
-    return session.exec(query.limit(page.limit + 1)).all(), total
+        total = connection.execute(*count_of(owner_id, page)).scalar_one()
+    rows = connection.execute(*page_of(owner_id, page, position))
+    return [StoredTask.model_validate(row) for row in rows], total
 
 
-_COLUMNS: dict[str, Mapped[Any]] = {
-    "id": col(Task.id),
-    "created_at": col(Task.created_at),
-    "updated_at": col(Task.updated_at),
-    "title": col(Task.title_key),
-}
-
-
-def _sort(
-    query: SelectOfScalar[Task], order: TaskOrder, position: Position | None
-) -> SelectOfScalar[Task]:
-    """Order, and start after a position, by an index on the same columns: a page costs the same
-    wherever it is, and neither skips nor repeats while others write.
-    """
-    descending = order.startswith("-")
-    column = _COLUMNS[order.removeprefix("-")]
-    if position:
-        row, start = tuple_(column, col(Task.id)), _start(order, position)
-        query = query.where(row < start if descending else row > start)
-    if descending:
-        return query.order_by(column.desc(), col(Task.id).desc())
-    return query.order_by(column, col(Task.id))
-
-
-def _start(order: TaskOrder, position: Position) -> tuple[datetime | int | str, int]:
-    """A position as the columns have it."""
-    value, task_id = position
-    match order.removeprefix("-"):
-        case "created_at" | "updated_at":
-            return datetime.fromisoformat(value), task_id
-        case "title":
-            return value, task_id
-        case _:
-            return task_id, task_id
-
-
-def sort_value(task: Task, order: TaskOrder) -> str:
-    """What `order` compares, as text for a cursor; nothing where that is the id."""
-    match order.removeprefix("-"):
-        case "created_at":
-            return task.created_at.isoformat()
-        case "updated_at":
-            return task.updated_at.isoformat()
-        case "title":
-            return task.title_key
-        case _:
-            return ""
-
-
-def get_task(session: Session, owner_id: int, task_id: int, conditions: Preconditions) -> Task:
-    task = _one(session, _own(owner_id, task_id))
+def get_task(
+    connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
+) -> StoredTask:
+    task = _one(connection, _READ, owner_id, task_id)
     conditions.check_read(task.etag)
     return task
 
 
-def create_task(session: Session, owner_id: int, new: TaskCreate, key: str | None) -> Task:
+def create_task(
+    connection: Connection, owner_id: int, new: TaskCreate, key: str | None
+) -> StoredTask:
     """Create a task, or give the one again that was created with this idempotency key."""
     request = new.model_dump_json()
-    if key and (answer := recall(session, owner_id, key, request)):
-        return Task.model_validate_json(answer)
+    if key and (answer := recall(connection, owner_id, key, request)):
+        return StoredTask.model_validate_json(answer)
     now = utc_now()
-    task = Task(**new.model_dump(), user_id=owner_id, created_at=now, updated_at=now)
-    task.index()
-    session.add(task)
-    session.flush()
+    task = {
+        **new.model_dump(),
+        "user_id": owner_id,
+        "created_at": now,
+        "updated_at": now,
+        "version": 1,
+    }
+    found_by = _found_by(new.title, new.description)
+    task_id = add(connection, tasks, task | found_by)
+    created = StoredTask.model_validate({"id": task_id, **task})
     if key:
-        answer = TaskPublic.model_validate(task).model_dump_json()
-        remember(session, owner_id, key, request, answer)
-    return task
+        answer = TaskPublic.model_validate(created).model_dump_json()
+        remember(connection, owner_id, key, request, answer)
+    return created
 
 
 def update_task(
-    session: Session,
+    connection: Connection,
     owner_id: int,
     task_id: int,
     changes: TaskReplace,
     conditions: Preconditions,
-) -> Task:
+) -> StoredTask:
     """Change the fields that are set in `changes`. Writers of one task wait for each other."""
-    task = _one(session, _own(owner_id, task_id).with_for_update())
+    task = _one(connection, _LOCK, owner_id, task_id)
     conditions.check_write(task.etag)
-    task.sqlmodel_update(changes.model_dump(exclude_unset=True))
-    if session.is_modified(task):
-        task.updated_at = utc_now()
-        task.version += 1
-        task.index()
-        session.flush()
-    return task
+    changed = task.model_copy(update=changes.model_dump(exclude_unset=True))
+    if changed == task:
+        return task
+    changed.updated_at = utc_now()
+    changed.version += 1
+    values = changed.model_dump(include={"title", "description", "status", "updated_at", "version"})
+    found_by = _found_by(changed.title, changed.description)
+    own = {"owner_id": owner_id, "task_id": task_id}
+    connection.execute(_UPDATE, own | values | found_by)
+    return changed
 
 
-def delete_task(session: Session, owner_id: int, task_id: int, conditions: Preconditions) -> None:
-    task = _one(session, _own(owner_id, task_id).with_for_update())
+def delete_task(
+    connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
+) -> None:
+    task = _one(connection, _LOCK, owner_id, task_id)
     conditions.check_write(task.etag)
-    session.delete(task)
+    connection.execute(_DELETE, {"owner_id": owner_id, "task_id": task_id})
 
 
-def _own(owner_id: int, task_id: int) -> SelectOfScalar[Task]:
-    return select(Task).where(Task.id == task_id, Task.user_id == owner_id)
+def _found_by(title: str, description: str) -> dict[str, str]:
+    """What the texts are sorted and searched by."""
+    return {"title_key": fold(title), "search_text": fold(f"{title}\n{description}")}
 
 
-def _one(session: Session, query: SelectOfScalar[Task]) -> Task:
+def _one(connection: Connection, query: Executable, owner_id: int, task_id: int) -> StoredTask:
     """Says the same of somebody else's task as of none, so that ids tell nothing."""
-    task = session.exec(query).one_or_none()
-    if task is None:
+    own = {"owner_id": owner_id, "task_id": task_id}
+    row = connection.execute(query, own).one_or_none()
+    if row is None:
         raise NotFound("There is no such task.")
-    return task
+    return StoredTask.model_validate(row)

@@ -1,4 +1,3 @@
-from datetime import datetime
 from typing import Annotated, ClassVar
 
 import email_validator
@@ -6,7 +5,7 @@ import pydantic
 from pydantic import AfterValidator, SecretStr, StringConstraints
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, utc_now
+from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, table
 
 # Closed networks have e-mails such as ann@corp.local, which the library would refuse.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -90,4 +89,6 @@ class User(UserPublic, table=True):
     id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
     email_key: str = Field(unique=True)
     password_hash: str
-    created_at: datetime = Field(default_factory=utc_now)
+
+
+users = table(User)

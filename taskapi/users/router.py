@@ -23,7 +23,7 @@ from taskapi.problems import (
 from taskapi.ratelimit import client_address
 from taskapi.schemas import PathId
 from taskapi.users import service
-from taskapi.users.models import User, UserCreate, UserPatch, UserPublic, UserReplace
+from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 
 
 class OtherThanMe(StringConvertor):
@@ -108,7 +108,7 @@ async def delete_user(caller: CallerDep, user_id: PathId) -> None:
 
 async def _update(
     caller: CallerDep, passwords: PasswordsDep, user_id: int, changes: UserReplace
-) -> User:
+) -> UserPublic:
     """Hashing is for the owner only, and not done while a transaction is open."""
     password_hash = None
     password: SecretStr | None = changes.password

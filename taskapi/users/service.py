@@ -1,50 +1,80 @@
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, delete, select
 
-from taskapi.auth.models import LoginSession
+from taskapi.auth.models import end_sessions
 from taskapi.auth.tokens import AccessToken
 from taskapi.pagination import Page, Position
 from taskapi.problems import EmailTaken, Forbidden, NotFound
-from taskapi.users.models import User, UserCreate, UserReplace, email_key, normalize_email
+from taskapi.schemas import add, columns, utc_now
+from taskapi.users.models import (
+    UserCreate,
+    UserPublic,
+    UserReplace,
+    email_key,
+    normalize_email,
+    users,
+)
+
+_PUBLIC = select(*columns(users, UserPublic))
+_ONE = _PUBLIC.where(users.c.id == bindparam("user_id"))
+_PAGE = (
+    _PUBLIC.where(users.c.id > bindparam("start")).order_by(users.c.id).limit(bindparam("limit"))
+)
+_CREDENTIALS = select(users.c.id, users.c.password_hash).where(
+    users.c.email_key == bindparam("email_key")
+)
+_UPDATE = update(users).where(users.c.id == bindparam("user_id"))
 
 
-def list_users(session: Session, page: Page, position: Position | None) -> Sequence[User]:
+class Credentials(NamedTuple):
+    user_id: int
+    password_hash: str
+
+
+def list_users(
+    connection: Connection, page: Page, position: Position | None
+) -> Sequence[UserPublic]:
     """One more than fits the page, if there are any more."""
-    query = select(User).where(col(User.id) > (position[1] if position else 0))
-    return session.exec(query.order_by(col(User.id)).limit(page.limit + 1)).all()
+    start = position[1] if position else 0
+    rows = connection.execute(_PAGE, {"start": start, "limit": page.limit + 1})
+    return [UserPublic.model_validate(row) for row in rows]
 
 
-def get_user(session: Session, user_id: int) -> User:
-    user = session.get(User, user_id)
-    if user is None:
+def get_user(connection: Connection, user_id: int) -> UserPublic:
+    row = connection.execute(_ONE, {"user_id": user_id}).one_or_none()
+    if row is None:
         raise NotFound("There is no such user.")
-    return user
+    return UserPublic.model_validate(row)
 
 
-def find_login(session: Session, username: str) -> User | None:
-    """The account with this e-mail; None also where it is no e-mail at all."""
+def find_credentials(connection: Connection, username: str) -> Credentials | None:
+    """Of the account with this e-mail; None also where it is no e-mail at all."""
     try:
         key = email_key(normalize_email(username))
     except ValueError:
         return None
-    return session.exec(select(User).where(User.email_key == key)).one_or_none()
+    row = connection.execute(_CREDENTIALS, {"email_key": key}).one_or_none()
+    return Credentials(*row) if row else None
 
 
-def create_user(session: Session, new: UserCreate, password_hash: str) -> User:
-    user = User(
-        name=new.name,
-        email=new.email,
-        email_key=email_key(new.email),
-        password_hash=password_hash,
-    )
-    session.add(user)
-    _flush(session)
-    return user
+def create_user(connection: Connection, new: UserCreate, password_hash: str) -> UserPublic:
+    """
+    Raises:
+        EmailTaken: only the database can tell, in a race.
+    """
+    public = {"name": new.name, "email": new.email, "created_at": utc_now()}
+    secret = {"email_key": email_key(new.email), "password_hash": password_hash}
+    try:
+        user_id = add(connection, users, public | secret)
+    except IntegrityError:
+        raise _taken() from None
+    return UserPublic.model_validate({"id": user_id, **public})
 
 
-def check_own(session: Session, login: AccessToken, user_id: int) -> None:
+def check_own(connection: Connection, login: AccessToken, user_id: int) -> None:
     """Accounts are changed by their owner only.
 
     Raises:
@@ -52,48 +82,48 @@ def check_own(session: Session, login: AccessToken, user_id: int) -> None:
         Forbidden: it is somebody else's.
     """
     if user_id != login.user_id:
-        get_user(session, user_id)
+        get_user(connection, user_id)
         raise Forbidden("This is another user's account.")
 
 
 def update_user(
-    session: Session,
+    connection: Connection,
     login: AccessToken,
     user_id: int,
     changes: UserReplace,
     password_hash: str | None,
-) -> User:
+) -> UserPublic:
     """Change the fields that are set in `changes`, and the password if there is a new hash.
 
     A new password ends the user's other logins.
     """
-    check_own(session, login, user_id)
-    user = session.get_one(User, user_id, with_for_update={"key_share": True})
-    email = user.email
-    user.sqlmodel_update(changes.model_dump(exclude_unset=True, exclude={"password"}))
-    if user.email != email:
+    check_own(connection, login, user_id)
+    row = connection.execute(_ONE.with_for_update(key_share=True), {"user_id": user_id}).one()
+    user = UserPublic.model_validate(row)
+    values = changes.model_dump(exclude_unset=True, exclude={"password"})
+    user = user.model_copy(update=values)
+    if user.email != row.email:
         login.check_recent()
-        user.email_key = email_key(user.email)
+        values["email_key"] = email_key(user.email)
     if password_hash is not None:
         login.check_recent()
-        user.password_hash = password_hash
-    _flush(session)
+        values["password_hash"] = password_hash
+    if values:
+        try:
+            connection.execute(_UPDATE, {"user_id": user_id, **values})
+        except IntegrityError:
+            raise _taken() from None
     if password_hash is not None:
-        logins = delete(LoginSession).where(col(LoginSession.user_id) == user_id)
-        session.exec(logins.where(col(LoginSession.id) != login.session_id))
+        end_sessions(connection, user_id, but=login.session_id)
     return user
 
 
-def delete_user(session: Session, login: AccessToken, user_id: int) -> None:
+def delete_user(connection: Connection, login: AccessToken, user_id: int) -> None:
     """Delete the account; the database deletes its tasks and logins with it."""
-    check_own(session, login, user_id)
+    check_own(connection, login, user_id)
     login.check_recent()
-    session.exec(delete(User).where(col(User.id) == user_id))
+    connection.execute(delete(users).where(users.c.id == user_id))
 
 
-def _flush(session: Session) -> None:
-    """E-mails are the only thing that can collide, and only the database can tell in a race."""
-    try:
-        session.flush()
-    except IntegrityError:
-        raise EmailTaken("An account with this e-mail exists.") from None
+def _taken() -> EmailTaken:
+    return EmailTaken("An account with this e-mail exists.")

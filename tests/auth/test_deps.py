@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from taskapi.auth import tokens
 from taskapi.settings import Settings
 from tests.api import Api, check_problem, log_in
 from tests.conftest import SECRET_KEY
@@ -167,3 +168,23 @@ def test_a_key_that_no_longer_signs_still_verifies(
     rotated.token = log_in(rotated.client, rotated.email)
     assert rotated.get("/users/me").status_code == 200
     check_refused(anna, rotated.token)
+
+
+def test_of_more_tokens_than_are_remembered_each_is_still_verified(
+    anna: Api, boris: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "REMEMBERED", 1)
+    for _ in range(2):
+        for user in (anna, boris):
+            assert user.get("/users/me").json()["id"] == user.user_id
+            check_refused(user, user.token[:-4] + "AAAA")
+
+
+def test_a_remembered_token_expires_all_the_same(
+    start: Callable[[Settings], TestClient], settings: Settings
+) -> None:
+    brief = start(settings.model_copy(update={"access_token_lifetime": 1}))
+    anna = Api.register(brief, "brief@example.com")
+    assert anna.get("/users/me").status_code == 200
+    time.sleep(1.1)
+    check_refused(anna, anna.token)

@@ -1,0 +1,85 @@
+"""Threads for work that blocks, and the way to them from an event loop and back."""
+
+import asyncio
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Piece(Generic[T]):
+    """Work that a thread is to do, and whose outcome is awaited in an event loop."""
+
+    def __init__(self, work: Callable[[Any], T], *, writes: bool) -> None:
+        """`work` is a function of what the thread has for it, such as a connection."""
+        self.work = work
+        self.writes = writes
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[T] = self._loop.create_future()
+        self._claim = Lock()
+
+    def claim(self) -> bool:
+        """True for one of all that ask: whoever does the work, or gives it up."""
+        return self._claim.acquire(blocking=False)
+
+    def succeed(self, result: T) -> None:
+        self._loop.call_soon_threadsafe(self._settle, self._future.set_result, result)
+
+    def fail(self, error: BaseException) -> None:
+        self._loop.call_soon_threadsafe(self._settle, self._future.set_exception, error)
+
+    async def outcome(self, patience: float, impatience: Exception) -> T:
+        """Wait; and raise `impatience` if nobody has begun after `patience` seconds."""
+        timer = self._loop.call_later(patience, self._give_up, impatience)
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+    def _give_up(self, error: Exception) -> None:
+        if self.claim():
+            self._settle(self._future.set_exception, error)
+
+    def _settle(self, how: Callable[[Any], None], outcome: object) -> None:
+        if not self._future.done():  # as it is when the request was cancelled
+            how(outcome)
+
+
+class Lane:
+    """A queue of pieces, and threads that serve it first come, first served."""
+
+    def __init__(self, threads: int, serve: Callable[["Lane", Piece[Any]], None]) -> None:
+        """`serve` does a piece that is claimed for it, and whichever else it claims itself."""
+        self._queue: SimpleQueue[Piece[Any] | None] = SimpleQueue()
+        self._serve = serve
+        self._threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def put(self, piece: Piece[Any]) -> None:
+        self._queue.put(piece)
+
+    def claim(self) -> Piece[Any] | None:
+        """A piece that waits, if there is any."""
+        try:
+            while (piece := self._queue.get_nowait()) is not None:
+                if piece.claim():
+                    return piece
+        except Empty:
+            return None
+        self._queue.put(None)
+        return None
+
+    def close(self, patience: float) -> None:
+        """Let the threads finish what waits, for at most `patience` seconds."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(patience)
+
+    def _run(self) -> None:
+        while (piece := self._queue.get()) is not None:
+            if piece.claim():
+                self._serve(self, piece)
