@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from taskapi.engines import database_file, open_engine
-from taskapi.lanes import Lane, Piece
+from taskapi.lanes import Lane, Piece, announce
 from taskapi.problems import Unavailable
 from taskapi.settings import Settings
 
@@ -100,6 +100,7 @@ class Database:
                 piece.fail(_explain(error))
             else:
                 piece.succeed(result)
+            announce([piece])
             return
 
     def _serve_together(self, lane: Lane, first: Piece[Any]) -> None:
@@ -108,27 +109,24 @@ class Database:
             pieces.append(piece)
         try:
             with self._writing_engine.begin() as connection:
-                settle = [_do(piece, connection) for piece in pieces]
+                for piece in pieces:
+                    _do(piece, connection)
         except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the pieces
             for piece in pieces:
                 piece.fail(_explain(error))
-        else:
-            for tell in settle:
-                tell()
+        announce(pieces)
 
 
-def _do(piece: Piece[Any], connection: Connection) -> Callable[[], None]:
-    """Do a piece among others; and return what tells of it after the commit."""
+def _do(piece: Piece[Any], connection: Connection) -> None:
+    """Do a piece among others, as a whole or not at all."""
     connection.exec_driver_sql("SAVEPOINT piece")
     try:
-        result = piece.work(connection)
+        piece.succeed(piece.work(connection))
     except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the piece
-        explained = _explain(error)
+        piece.fail(_explain(error))
         # Where SQLite has undone the whole transaction, this raises: there is no savepoint then.
         connection.exec_driver_sql("ROLLBACK TO piece")
-        return lambda: piece.fail(explained)
     connection.exec_driver_sql("RELEASE piece")
-    return lambda: piece.succeed(result)
 
 
 def _lost_race(error: Exception) -> bool:

@@ -1,7 +1,8 @@
 """Threads for work that blocks, and the way to them from an event loop and back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
@@ -16,8 +17,9 @@ class Piece(Generic[T]):
         """`work` is a function of what the thread has for it, such as a connection."""
         self.work = work
         self.writes = writes
-        self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[T] = self._loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[T] = self.loop.create_future()
+        self._settle: Callable[[], None]
         self._claim = Lock()
 
     def claim(self) -> bool:
@@ -25,26 +27,37 @@ class Piece(Generic[T]):
         return self._claim.acquire(blocking=False)
 
     def succeed(self, result: T) -> None:
-        self._loop.call_soon_threadsafe(self._settle, self._future.set_result, result)
+        self._settle = partial(self._future.set_result, result)
 
-    def fail(self, error: BaseException) -> None:
-        self._loop.call_soon_threadsafe(self._settle, self._future.set_exception, error)
+    def fail(self, error: Exception) -> None:
+        self._settle = partial(self._future.set_exception, error)
 
     async def outcome(self, patience: float, impatience: Exception) -> T:
         """Wait; and raise `impatience` if nobody has begun after `patience` seconds."""
-        timer = self._loop.call_later(patience, self._give_up, impatience)
+        timer = self.loop.call_later(patience, self._give_up, impatience)
         try:
             return await self._future
         finally:
             timer.cancel()
 
+    def settle(self) -> None:
+        if not self._future.done():  # as it is when the request was cancelled
+            self._settle()
+
     def _give_up(self, error: Exception) -> None:
         if self.claim():
-            self._settle(self._future.set_exception, error)
+            self.fail(error)
+            self.settle()
 
-    def _settle(self, how: Callable[[Any], None], outcome: object) -> None:
-        if not self._future.done():  # as it is when the request was cancelled
-            how(outcome)
+
+def announce(pieces: Sequence[Piece[Any]]) -> None:
+    """Wake whoever awaits the pieces, which have succeeded or failed, all at once."""
+    pieces[0].loop.call_soon_threadsafe(_settle, pieces)
+
+
+def _settle(pieces: Sequence[Piece[Any]]) -> None:
+    for piece in pieces:
+        piece.settle()
 
 
 class Lane:

@@ -13,7 +13,7 @@ import pytest
 from httpx2 import Response
 
 from taskapi.engines import database_file
-from taskapi.lanes import Lane, Piece
+from taskapi.lanes import Lane, Piece, announce
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem
 from tests.databases import execute
@@ -91,6 +91,7 @@ def serve(lane: Lane, piece: Piece[Any]) -> None:
         pieces.append(another)
     for each in pieces:
         each.succeed(each.work(None))
+    announce(pieces)
 
 
 def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() -> None:

@@ -34,7 +34,7 @@ def list_tasks(
     if page.total:
         total = connection.execute(*count_of(owner_id, page)).scalar_one()
     rows = connection.execute(*page_of(owner_id, page, position))
-    return [StoredTask.model_validate(row) for row in rows], total
+    return StoredTask.of_rows(rows), total
 
 
 def get_task(

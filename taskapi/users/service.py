@@ -40,7 +40,7 @@ def list_users(
     """One more than fits the page, if there are any more."""
     start = position[1] if position else 0
     rows = connection.execute(_PAGE, {"start": start, "limit": page.limit + 1})
-    return [UserPublic.model_validate(row) for row in rows]
+    return UserPublic.of_rows(rows)
 
 
 def get_user(connection: Connection, user_id: int) -> UserPublic:
