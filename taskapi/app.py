@@ -108,7 +108,6 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(migrations.upgrade, settings.database_url)
     logger.info("database: %s", describe(settings.database_url))
     app.state.database = database
-    app.state.revisions = migrations.known()
     keys = load_secret_keys(settings, database.file)
     app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)
     app.state.cursors = Cursors(keys)

@@ -1,6 +1,6 @@
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from taskapi import migrations
@@ -27,7 +27,6 @@ async def check_liveness() -> Health:
 
 
 @router.get("/readyz", responses=responses(Unavailable))
-async def check_readiness(request: Request, database: DatabaseDep) -> Readiness:
+async def check_readiness(database: DatabaseDep) -> Readiness:
     """Tell whether requests can be served: the database answers, and its schema is not behind."""
-    revisions = request.app.state.revisions
-    return Readiness(database_schema=await database.read(migrations.compare, revisions))
+    return Readiness(database_schema=await database.read(migrations.compare))

@@ -53,10 +53,9 @@ def move(file: Path, url: str) -> dict[str, int]:
 
 
 def _check_schemas(source: Connection, target: Connection) -> None:
-    revisions = migrations.known()
     for place, connection in (("SQLite", source), ("PostgreSQL", target)):
         try:
-            state = migrations.compare(connection, revisions)
+            state = migrations.compare(connection)
         except Unavailable as error:
             raise NotMoved(f"{place}: {error.detail} Run `alembic upgrade head` there.") from None
         if state != "current":

@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 from taskapi import migrations
 from taskapi.auth.tokens import AccessToken, AccessTokens
 from taskapi.engines import is_postgresql, open_engine
+from taskapi.migrations import REVISIONS
 from taskapi.settings import Settings
 from tests.api import Api
 from tests.conftest import SECRET_KEY
@@ -24,7 +25,10 @@ from tests.server import ROOT
 Start = Callable[[Settings], TestClient]
 CreateDatabase = Callable[[], str]
 
-REVISIONS = migrations.known()
+
+def test_the_code_knows_all_revisions_without_alembic() -> None:
+    script = ScriptDirectory.from_config(migrations.config_for(""))
+    assert [each.revision for each in script.walk_revisions()] == list(REVISIONS)
 
 
 def test_the_migrations_make_the_schema_that_the_models_declare(

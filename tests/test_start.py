@@ -120,3 +120,25 @@ def test_what_can_not_work_is_refused_at_the_start(
     assert message in started.stderr
     assert "short" not in started.stderr.replace("too short", "")
     assert list(tmp_path.glob("*")) == []
+
+
+def test_a_start_that_has_nothing_to_migrate_leaves_alembic_alone(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from fastapi.testclient import TestClient\n"
+        "from taskapi.main import app\n"
+        "with TestClient(app) as client: assert client.get('/readyz').status_code == 200\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    loaded = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert loaded == ["True\n", "False\n"]
