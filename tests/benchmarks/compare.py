@@ -5,6 +5,7 @@ in the meantime weighs on both.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -36,6 +37,8 @@ class Measurement:
     p99: float
     resident: float
     """Megabytes after the load."""
+    generator: float
+    """How busy the load generator was, of 1."""
     errors: Counter[str]
 
 
@@ -61,11 +64,11 @@ def compare(
 def measure(
     server: Server, workload: Workload, operation: str, seconds: float, clients: int = 0
 ) -> Measurement:
-    before = cpu_seconds(server.pid)
+    before, own_before = cpu_seconds(server.pid), time.process_time()
     call = OPERATIONS[operation]
     clients = clients or CLIENTS[operation]
     done = asyncio.run(load.run(server.port, clients, seconds, lambda: call(workload)))
-    used = cpu_seconds(server.pid) - before
+    used, own = cpu_seconds(server.pid) - before, time.process_time() - own_before
     resident = sum(resident_megabytes(server.pid))
     if not server.contender.is_constant:
         done.errors["lost"] += check_database(server, workload)
@@ -81,6 +84,7 @@ def measure(
         done.percentile(50),
         done.percentile(99),
         resident,
+        own / done.seconds,
         +done.errors,
     )
 

@@ -67,7 +67,7 @@ GUNICORN = (
     "--threads=8",
     "--access-logfile=-",
 )
-MIGRATE = ("django", "migrate", "--run-syncdb", "--verbosity=0")
+MIGRATE = ("django", "migrate", "--verbosity=0")
 
 TASKAPI = Contender(
     "taskapi",

@@ -78,7 +78,9 @@ def comparison(measured: Sequence[Measurement]) -> str:
         return table(head, rows)
 
     return (
-        f"{machine()} {len(rates[CEILING.name]['read'])} rounds.\n\n"
+        f"{machine()} {len(rates[CEILING.name]['read'])} rounds. The load generator, which has a "
+        f"processor of its own, was busy for at most {max(one.generator for one in measured):.0%} "
+        "of the time.\n\n"
         "Throughput against the ceiling, median (least–greatest); higher is better:\n\n"
         f"{against_ceiling(rates)}\n"
         "Processor time for a request against the ceiling's; lower is better:\n\n"

@@ -1,41 +1,59 @@
 """How soon the service is there, and how much memory it takes, beside an empty FastAPI."""
 
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.compare import WARM_UP, measure
+from tests.benchmarks.compare import measure
 from tests.benchmarks.contenders import BARE, PEERS, TASKAPI, Contender, Server, serve
 from tests.benchmarks.operations import OPERATIONS
-from tests.benchmarks.processes import PROCESSORS, pinned, resident_megabytes
+from tests.benchmarks.processes import cpu_seconds, resident_megabytes
 from tests.benchmarks.report import machine, number, spread, table
 from tests.server import ROOT
 
 NOTHING, EMPTY, OWN = "import sys", "import app", "import taskapi.main"
 
 
-def import_seconds(statement: str, folder: str) -> float:
-    """Of an interpreter that does nothing else."""
+@dataclass(frozen=True)
+class Start:
+    seconds: float
+    """From the command to the first answer."""
+    cpu: float
+    """The seconds of processor time among them."""
+    resident: float
+    """Megabytes then."""
+
+
+MEASURES: tuple[tuple[str, Callable[[Start], float], float], ...] = (
+    ("until it answers, ms", lambda one: one.seconds, 1000),
+    ("processor time until then, ms", lambda one: one.cpu, 1000),
+    ("RSS then, MB", lambda one: one.resident, 1),
+)
+
+
+def import_cpu(statement: str, folder: str) -> float:
+    """Seconds of processor time of an interpreter that does nothing else."""
     environment = {"PYTHONPATH": f"{ROOT}:{PEERS / BARE.folder}"}
-    started = time.perf_counter()
-    with pinned(PROCESSORS[0]):
-        command = [sys.executable, "-c", statement]
-        subprocess.run(command, cwd=folder, env=environment, check=True)
-    return time.perf_counter() - started
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", statement], cwd=folder, env=environment, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def ready_seconds(contender: Contender, folder: str) -> tuple[float, float]:
-    """From the command to the first answer; and the megabytes then."""
+def start(contender: Contender, folder: str) -> Start:
     server = Server(contender, Path(folder), f"sqlite:///{folder}/tasks.db")
     started = time.perf_counter()
     server.start()
     seconds = time.perf_counter() - started
-    resident = sum(resident_megabytes(server.pid))
+    found = Start(seconds, cpu_seconds(server.pid), sum(resident_megabytes(server.pid)))
     server.stop()
-    return seconds, resident
+    return found
 
 
 def loaded_megabytes(seconds: float) -> float:
@@ -47,30 +65,32 @@ def loaded_megabytes(seconds: float) -> float:
 
 def report(rounds: int, seconds: float) -> str:
     imports: dict[str, list[float]] = {NOTHING: [], EMPTY: [], OWN: []}
-    starts: dict[str, list[tuple[float, float]]] = {"bare": [], "first": [], "next": []}
+    empty, first, following = [], [], []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder:
             for statement, times in imports.items():
-                times.append(import_seconds(statement, folder))
-            starts["bare"].append(ready_seconds(BARE, folder))
-            starts["first"].append(ready_seconds(TASKAPI, folder))
-            starts["next"].append(ready_seconds(TASKAPI, folder))
-    ready = {name: [seconds_ for seconds_, _ in found] for name, found in starts.items()}
-    idle = {name: [megabytes for _, megabytes in found] for name, found in starts.items()}
+                times.append(import_cpu(statement, folder))
+            empty.append(start(BARE, folder))
+            first.append(start(TASKAPI, folder))
+            following.append(start(TASKAPI, folder))
+    loaded = loaded_megabytes(seconds)
     rows = [
-        _row("the interpreter alone, ms", imports[NOTHING], None),
-        _row("import: an empty FastAPI, ms", imports[EMPTY], None),
-        _row("import: taskapi, ms", imports[OWN], imports[EMPTY]),
-        _row("ready: an empty FastAPI, ms", ready["bare"], None),
-        _row("ready: taskapi, ms", ready["next"], ready["bare"]),
-        _row("ready: taskapi that makes its database, ms", ready["first"], ready["bare"]),
-        _row("RSS when ready: an empty FastAPI, MB", idle["bare"], None, 1),
-        _row("RSS when ready: taskapi, MB", idle["next"], idle["bare"], 1),
-        ["RSS after load: taskapi, MB", number(loaded_megabytes(max(seconds, WARM_UP))), ""],
+        row("import, ms of processor time", imports[EMPTY], imports[OWN], 1000),
+        *(
+            row(f"{name}: {what}", [value(one) for one in empty], [value(one) for one in own], unit)
+            for name, own in (("start", following), ("first start, with no database", first))
+            for what, value, unit in MEASURES
+        ),
+        ["RSS after load, MB", "", number(loaded), ""],
     ]
-    return f"{machine()} {rounds} rounds.\n\n{table(['', 'median', 'against the empty one'], rows)}"
+    interpreter = statistics.median(imports[NOTHING]) * 1000
+    return (
+        f"{machine()} {rounds} rounds. Of the processor time, {interpreter:.0f} ms are the "
+        f"interpreter's own.\n\n{table(['', 'an empty FastAPI', 'taskapi', 'ratio'], rows)}"
+    )
 
 
-def _row(name: str, values: list[float], base: list[float] | None, unit: float = 1000) -> list[str]:
-    against = spread([a / b for a, b in zip(values, base, strict=True)]) if base else ""
-    return [name, number(statistics.median(values) * unit), against]
+def row(name: str, empty: list[float], own: list[float], unit: float) -> list[str]:
+    ratio = spread([a / b for a, b in zip(own, empty, strict=True)])
+    medians = (number(statistics.median(values) * unit) for values in (empty, own))
+    return [name, *medians, ratio]
