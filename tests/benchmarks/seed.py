@@ -74,9 +74,10 @@ def fill(url: str, user_table: str, password_hash: str = HASH) -> None:
     insert(url, user_table, [user_row(n, password_hash) for n in range(1, USERS + 1)])
     insert(url, "tasks", [task_row(n, owner(n)) for n in range(1, TASKS + 1)])
     if is_postgresql(url):
-        sequences = f"SELECT setval(pg_get_serial_sequence('tasks', 'id'), {TASKS})"
-        with open_engine(url).begin() as connection:
-            connection.execute(text(sequences))
+        engine = open_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text(f"SELECT setval('tasks_id_seq', {TASKS})"))
+        engine.dispose()
 
 
 def insert(url: str, table_name: str, rows: list[dict[str, object]]) -> None:
