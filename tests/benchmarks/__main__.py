@@ -53,6 +53,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="for each measurement")
     parser.add_argument("--only", help="servers to compare, with commas; nothing is written then")
     arguments = parser.parse_args()
+    if not PROCESSORS:
+        parser.error("this needs Linux")
     arguments.write = not arguments.only
     return arguments
 

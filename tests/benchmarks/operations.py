@@ -141,7 +141,10 @@ def is_task(task: dict[str, Any], expected: dict[str, Any]) -> bool:
 def _check(status: int, body: bytes, right: int, is_right: Callable[[Any], bool]) -> str | None:
     if status != right:
         return f"status {status}"
-    return None if is_right(json.loads(body)) else "wrong answer"
+    try:
+        return None if is_right(json.loads(body)) else "wrong answer"
+    except (AttributeError, KeyError, TypeError, ValueError):  # it is of another shape altogether
+        return "wrong answer"
 
 
 OPERATIONS: dict[str, Operation] = {

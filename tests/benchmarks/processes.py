@@ -1,6 +1,7 @@
 """What a server and its child processes took, as Linux's /proc tells it."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def _resident(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
-PROCESSORS = sorted(os.sched_getaffinity(0))
+PROCESSORS = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 
 
 @contextmanager
