@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", choices=PARTS, help="all of them by default")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each measurement")
+    parser.add_argument("--seconds", type=float, default=0.8, help="for each measurement")
     parser.add_argument("--only", help="servers to compare, with commas; nothing is written then")
     arguments = parser.parse_args()
     if not PROCESSORS:
