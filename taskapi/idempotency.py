@@ -49,10 +49,15 @@ class IdempotentAnswer(SQLModel, table=True):
 
 answers = table(IdempotentAnswer)
 
-_GIVEN = select(answers.c.fingerprint, answers.c.answer).where(
-    answers.c.user_id == bindparam("owner_id"),
-    answers.c.key == bindparam("key"),
-    answers.c.created_at > bindparam("forgotten"),
+_GIVEN = (
+    select(answers.c.fingerprint, answers.c.answer)
+    .where(
+        answers.c.user_id == bindparam("owner_id"),
+        answers.c.key == bindparam("key"),
+        answers.c.created_at > bindparam("forgotten"),
+    )
+    # The lock makes a repeat wait for a synchronous standby, as the write that it repeats had to.
+    .with_for_update()
 )
 _FORGET = delete(answers).where(
     answers.c.user_id == bindparam("owner_id"), answers.c.created_at <= bindparam("forgotten")
