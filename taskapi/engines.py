@@ -2,7 +2,7 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
@@ -21,6 +21,9 @@ POSTGRESQL_DEFAULTS = {
 }
 
 READ_ONLY_TRANSACTION = "25006"
+
+PATIENCE = 5
+"""Seconds for which an answer may be late, after the server should have given the statement up."""
 
 
 def database_file(url: str) -> Path | None:
@@ -121,12 +124,16 @@ def _postgresql(
     ) -> DBAPIConnection:
         given = dialect.loaded_dbapi.conninfo.conninfo_to_dict(_libpq(url))
         session_options = f"{timeouts} {given.pop('options', '')}".strip()
-        return dialect.connect(
+        connection: Any = dialect.connect(
             **options,
             **POSTGRESQL_DEFAULTS | given,
             **{"options": session_options} if session_options else {},
             prepare_threshold=None if transaction_pooling else 5,
         )
+        if timeout:
+            failure = dialect.loaded_dbapi.OperationalError
+            _limit_waiting(connection, failure, timeout / 1000 + PATIENCE)
+        return cast("DBAPIConnection", connection)
 
     @event.listens_for(engine, "handle_error")
     def leave_standby(context: ExceptionContext) -> None:
@@ -141,6 +148,23 @@ def _postgresql(
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = {timeout}")
 
     return engine
+
+
+def _limit_waiting(connection: Any, failure: type[Exception], seconds: float) -> None:  # noqa: ANN401 -- the driver, which may not be installed, has its type
+    """Close the connection when an answer takes longer: a server that hangs, or that can't commit
+    because its standby is away, knows no timeout.
+    """
+    wait = connection.wait
+
+    def wait_no_longer(*args: object) -> object:
+        try:
+            return wait(*args, timeout=seconds)
+        except failure as error:
+            if not getattr(error, "sqlstate", None):  # it is not the server that said it
+                connection.close()
+            raise
+
+    connection.wait = wait_no_longer
 
 
 def _libpq(url: str) -> str:
