@@ -4,10 +4,10 @@ this fails.
     uv run --group failover python -m tests.failover
 
 Clients write all the time, through two processes of the service, while the primary is killed again
-and again, is told to hand over, and goes on for some seconds without its standbys before it is
-killed. The control is that last fault with asynchronous replication, which must lose writes: so it
-is known that a loss would be seen. All of it runs on free ports of the loopback interface, takes
-about half a minute for each kill, and leaves nothing behind.
+and again, is told to hand over, hangs, and goes on for some seconds without its standbys before it
+is killed. The control is that last fault with asynchronous replication, which must lose writes: so
+it is known that a loss would be seen. All of it runs on free ports of the loopback interface, takes
+three minutes, and one more for each kill, and leaves nothing behind.
 """
 
 import secrets
@@ -48,6 +48,12 @@ def cut_off_and_kill(servers: Cluster) -> Node:
     return kill(servers)
 
 
+def hang(servers: Cluster) -> Node:
+    primary = servers.primary()
+    primary.freeze()
+    return primary
+
+
 def hand_over(servers: Cluster) -> Node:
     primary = servers.primary()
     servers.switch_over(primary)
@@ -75,20 +81,25 @@ def another_primary(servers: Cluster, than: Node) -> Node | None:
     return primary if primary is not than else None
 
 
-def mend(servers: Cluster, node: Node) -> None:
+def mend(what: str, how: Callable[[], None], servers: Cluster) -> None:
     began = time.monotonic()
-    servers.start(node)
+    how()
     servers.wait_until_whole()
-    print(f"    started again, it is a standby after {time.monotonic() - began:.1f} s", flush=True)
+    print(f"    {what}, it is a standby after {time.monotonic() - began:.1f} s", flush=True)
+
+
+def start_again(servers: Cluster, node: Node) -> None:
+    mend("started again", lambda: servers.start(node), servers)
 
 
 def measure(servers: Cluster, ledger: Ledger, kills: int, switchovers: int) -> None:
     for _ in range(kills):
-        mend(servers, strike("kill -9", kill, servers, ledger))
+        start_again(servers, strike("kill -9", kill, servers, ledger))
     for _ in range(switchovers):
         strike("switchover", hand_over, servers, ledger)
         servers.wait_until_whole()
-    mend(servers, strike(CUT_OFF, cut_off_and_kill, servers, ledger))
+    mend("awake again", strike("hanging", hang, servers, ledger).thaw, servers)
+    start_again(servers, strike(CUT_OFF, cut_off_and_kill, servers, ledger))
 
 
 def report(ledger: Ledger, url: str) -> Findings:

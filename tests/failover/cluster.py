@@ -22,11 +22,12 @@ from tests.server import free_port
 POLICY = Path(__file__).with_name("patroni.yml")
 NAMES = ("node1", "node2", "node3")
 DATABASE = "taskapi"
+ATTEMPTS = 3
 
 Member = dict[str, Any]
 
 
-def wait(what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
+def wait(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
     """Return what the condition is, once it is true of something."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -80,14 +81,29 @@ class Node:
         """As if the machine lost its power: nothing is left to finish what it had begun."""
         if self._process is None:
             return
-        roots = [*self._postmaster(), self._process.pid]
-        for pid in roots:
-            _signal(pid, signal.SIGSTOP)
-        for pid in [pid for root in roots for pid in _tree(root)]:
+        for pid in self.freeze():
             _signal(pid, signal.SIGKILL)
         self._process.wait(timeout=30)
         self._process = None
         wait(f"the end of {self.name}", lambda: not self._postmaster(), 30)
+
+    def freeze(self) -> list[int]:
+        """Stop all its processes; returns them."""
+        roots = [*self._postmaster(), *([self._process.pid] if self._process else [])]
+        for pid in roots:  # these first, so that no child is missed
+            _signal(pid, signal.SIGSTOP)
+        processes = [pid for root in roots for pid in _tree(root)]
+        for pid in processes:
+            _signal(pid, signal.SIGSTOP)
+        return processes
+
+    def thaw(self) -> None:
+        for pid in self.freeze():
+            _signal(pid, signal.SIGCONT)
+
+    def forget(self) -> None:
+        for name in ("data", "raft"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _postmaster(self) -> list[int]:
         """Its process id, if it runs; the file that tells it survives a crash."""
@@ -125,6 +141,23 @@ class Cluster:
         self.nodes = [Node(name, folder, environment, user) for name in NAMES]
         self._roles = ["leader", "replica", "sync_standby"]
 
+    def bootstrap(self) -> None:
+        """Where processors are scarce, Raft may forget whom it let initialize: all wait then."""
+        for attempt in range(1, ATTEMPTS + 1):
+            for node in self.nodes:
+                self.start(node)
+            try:
+                wait("a primary", self._primary, 90)
+            except TimeoutError:
+                if attempt == ATTEMPTS:
+                    raise
+                for node in self.nodes:
+                    node.kill()
+                    node.forget()
+            else:
+                break
+        self.wait_until_whole()
+
     def start(self, node: Node) -> None:
         node.start([other.raft for other in self.nodes if other is not node])
 
@@ -144,8 +177,9 @@ class Cluster:
         return self.url(DATABASE, DATABASE, password)
 
     def request(self, node: Node, method: str, path: str, **options: Any) -> httpx2.Response:
+        timeout = 2 if method == "GET" else 60
         return httpx2.request(
-            method, f"http://{node.rest}{path}", auth=self._user, timeout=60, **options
+            method, f"http://{node.rest}{path}", auth=self._user, timeout=timeout, **options
         )
 
     def members(self) -> list[Member]:
@@ -200,9 +234,7 @@ def cluster() -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="taskapi-failover-") as folder:
         made = Cluster(Path(folder))
         try:
-            for node in made.nodes:
-                made.start(node)
-            made.wait_until_whole()
+            made.bootstrap()
             yield made
         finally:
             made.close()
