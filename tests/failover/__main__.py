@@ -7,7 +7,7 @@ Clients write all the time, through two processes of the service, while the prim
 and again, is told to hand over, hangs, and goes on for some seconds without its standbys before it
 is killed. The control is that last fault with asynchronous replication, which must lose writes: so
 it is known that a loss would be seen. All of it runs on free ports of the loopback interface, takes
-three minutes, and one more for each kill, and leaves nothing behind.
+three or four minutes, and one more for each kill, and leaves nothing behind.
 """
 
 import secrets
