@@ -1,49 +1,15 @@
 """The shape of the code: imports point one way, and stand at the top of their file."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from taskapi.main import app
+from tests.imports import FILES, PACKAGE, diagram, imports, layer, module
 from tests.server import ROOT
-
-PACKAGE = ROOT / "taskapi"
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-LAYERS = ("main", "app", "router", "auth.deps", "service", "models", "spine", "settings")
-"""From the top: a module imports from its own layer and those below it."""
-
-
-def module(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-
-
-def layer(name: str) -> int:
-    last = name.rpartition(".")[2]
-    if name in {"backup", "move"}:
-        return LAYERS.index("main")
-    if name in {"health", "docs"}:
-        return LAYERS.index("router")
-    if name == "tasks.listing":
-        return LAYERS.index("service")
-    for candidate in (name, last):
-        if candidate in LAYERS:
-            return LAYERS.index(candidate)
-    return LAYERS.index("spine")
-
-
-def imports(path: Path) -> set[str]:
-    """The modules of this package that one imports, whichever way it writes that."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    modules = {module(file) for file in FILES}
-    return {name.removeprefix("taskapi.") for name in names} & modules
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)
@@ -55,6 +21,19 @@ def test_imports_point_down(path: Path) -> None:
 def test_imports_make_no_circle() -> None:
     order = TopologicalSorter({module(path): imports(path) for path in FILES}).static_order()
     assert set(order) == {module(path) for path in FILES}
+
+
+def test_the_diagram_shows_the_imports() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    shown = document.split("```mermaid\n")[1].split("```")[0]
+    assert shown == diagram(), "run: uv run python -m tests.imports"
+
+
+def test_the_document_says_what_each_module_is_for() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    described = re.findall(r"(?m)^\| `([\w/]+)\.py` \| \S", document)
+    modules = {module(path).replace(".", "/") for path in FILES if path.stem != "__init__"}
+    assert sorted(described) == sorted(modules)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)
