@@ -24,7 +24,7 @@ from taskapi.settings import Settings
 from taskapi.tasks.router import router as tasks_router
 from taskapi.users.router import router as users_router
 
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 
 DESCRIPTION = "Register with `POST /users`, then log in with **Authorize** and try the calls out."
 
