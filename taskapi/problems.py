@@ -185,7 +185,11 @@ class Unavailable(Problem):
     status = 503
     slug = "unavailable"
     title = "Temporarily unavailable"
-    advice = "Try again after the seconds in the Retry-After header. Nothing was changed."
+    advice = (
+        "Try again after the seconds in the Retry-After header. A write may have been done if the "
+        "connection to the database broke just then: repeat it with the same Idempotency-Key, or "
+        "with If-Match."
+    )
     oauth2_error = "temporarily_unavailable"
 
 
