@@ -1,0 +1,56 @@
+"""Docker's command line, on this project's compose.yaml."""
+
+import json
+import shutil
+import subprocess
+import time
+from typing import Any
+
+import httpx2
+
+from tests.server import ROOT
+
+DOCKER = shutil.which("docker") or "docker"
+DOCKER_ITSELF_FAILED = 125
+
+
+def docker(*arguments: str) -> str:
+    finished = subprocess.run(
+        [DOCKER, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout.strip()
+
+
+def compose(*arguments: str) -> str:
+    return docker("compose", *arguments)
+
+
+def inspect(name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker("inspect", name))
+    return found[0]
+
+
+def fails(*arguments: str) -> bool:
+    """Whether a command in a container ends with an error."""
+    finished = subprocess.run([DOCKER, *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert finished.returncode != DOCKER_ITSELF_FAILED, finished.stderr
+    return finished.returncode != 0
+
+
+def wait_until_ready(client: httpx2.Client, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:  # the port is Docker's, whoever is behind it
+            pass
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
