@@ -1,6 +1,8 @@
 """What compose.yaml brings up, with three replicas of the service, seen from outside."""
 
 import json
+import re
+import textwrap
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,9 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.api import PASSWORD, Api, log_in, request_token
+from tests.api import PASSWORD, Api, log_in
 from tests.containers.docker import compose, docker, fails, inspect, wait_until_ready
+from tests.server import ROOT
 
 REPLICAS = [f"taskapi-api-{number}" for number in (1, 2, 3)]
 SERVERS = [*REPLICAS, "taskapi-balancer-1", "taskapi-postgres-1", "taskapi-redis-1"]
@@ -51,16 +54,15 @@ def test_nobody_notices_that_a_replica_is_killed(anna: Api) -> None:
     assert statuses == {200}
 
 
-def test_replicas_share_the_throttle_and_a_forged_address_does_not_evade_it(
-    client: TestClient, anna: Api
-) -> None:
-    def fail(number: int) -> int:
-        form = {"grant_type": "password", "username": anna.email, "password": "wrong"}
-        forged = {"X-Forwarded-For": f"192.0.2.{number}", "Forwarded": f"for=192.0.2.{number}"}
-        return client.post("/auth/token", data=form, headers=forged).status_code
+def fail_to_log_in(api: Api, forwarded_for: str) -> int:
+    form = {"grant_type": "password", "username": api.email, "password": "wrong"}
+    said = {"X-Forwarded-For": forwarded_for, "Forwarded": f"for={forwarded_for}"}
+    return api.client.post("/auth/token", data=form, headers=said).status_code
 
-    assert [fail(number) for number in range(12)] == [401] * 10 + [429] * 2
-    assert request_token(client, anna.email).status_code == 429
+
+def test_replicas_share_the_throttle_and_a_forged_address_does_not_evade_it(anna: Api) -> None:
+    statuses = [fail_to_log_in(anna, f"192.0.2.{number}") for number in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
 
     # Another client, with an address of its own, is not kept out.
     login = (
@@ -71,6 +73,20 @@ def test_replicas_share_the_throttle_and_a_forged_address_does_not_evade_it(
     )
     other = ["run", "--rm", "--network", "taskapi_edge", "taskapi", "python", "-c", login]
     assert docker(*other) == "200"
+
+
+def test_a_proxy_is_believed_if_it_is_trusted(monkeypatch: pytest.MonkeyPatch, anna: Api) -> None:
+    networks = inspect("taskapi-balancer-1")["NetworkSettings"]["Networks"]
+    start = ["up", "--detach", "--no-build", "--no-deps", "balancer"]
+    with monkeypatch.context() as environment:
+        environment.setenv("TRUSTED_PROXY", networks["taskapi_edge"]["Gateway"])
+        compose(*start)
+    wait_until_ready(anna.client)
+    statuses = [fail_to_log_in(anna, f"192.0.2.{number}, 198.51.100.1") for number in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert fail_to_log_in(anna, "192.0.2.1, 198.51.100.2") == 401
+    compose(*start)
+    wait_until_ready(anna.client)
 
 
 def test_common_passwords_are_refused(client: TestClient) -> None:
@@ -166,24 +182,25 @@ def test_secrets_are_made_once_and_read_by_those_who_need_them() -> None:
         assert secret not in shown
 
 
-@pytest.mark.parametrize(
-    ("name", "network", "port"),
-    [
-        ("taskapi-postgres-1", "taskapi_back", 5432),
-        ("taskapi-redis-1", "taskapi_back", 6379),
-        (REPLICAS[0], "taskapi_front", 8000),
-        (REPLICAS[0], "taskapi_back", 8000),
-    ],
-)
-def test_nothing_but_the_balancer_can_be_reached_from_its_network(
-    name: str, network: str, port: int
-) -> None:
-    def connect(host: str, port: int) -> list[str]:
-        script = f"import socket; socket.create_connection(('{host}', {port}), timeout=3)"
-        return ["run", "--rm", "--network=taskapi_edge", "taskapi", "python", "-c", script]
-
-    docker(*connect("balancer", 8000))
-    assert fails(*connect(inspect(name)["NetworkSettings"]["Networks"][network]["IPAddress"], port))
+def test_nothing_but_the_balancer_can_be_reached_from_its_network() -> None:
+    places = [("taskapi-postgres-1", 5432), ("taskapi-redis-1", 6379), (REPLICAS[0], 8000)]
+    addresses = [
+        (network["IPAddress"], port)
+        for name, port in places
+        for network in inspect(name)["NetworkSettings"]["Networks"].values()
+    ]
+    reach = f"""if True:
+        import socket
+        for place in [("balancer", 8000), *{addresses}]:
+            try:
+                socket.create_connection(place, timeout=2).close()
+                print(*place)
+            except OSError:
+                pass
+    """
+    network = ["run", "--rm", "--network=taskapi_edge", "taskapi"]
+    assert len(addresses) == 4
+    assert docker(*network, "python", "-c", reach) == "balancer 8000"
 
 
 def test_the_network_of_the_service_has_no_way_out() -> None:
@@ -207,6 +224,25 @@ def _answering(client: httpx2.Client) -> set[str]:
         client.get("/livez", headers={"X-Request-ID": ours})
     names = docker("ps", "--filter", "name=taskapi-api-", "--format", "{{.Names}}").split()
     return {name for name in names if ours in docker("logs", name)}
+
+
+def test_the_database_can_be_backed_up_and_a_signing_key_be_changed(
+    client: TestClient, anna: Api
+) -> None:
+    text = (ROOT / "docs/containers.md").read_text()
+    dump, _, to = re.findall(r"`docker compose (exec postgres .*)( > )(.*)`", text)[0]
+    assert to == "backup.sql"
+    assert "CREATE TABLE public.tasks" in compose(*dump.replace("exec", "exec -T").split())
+
+    (script,) = re.findall(
+        r'docker compose run --rm secrets python -c "\n(.*?)"\n', text, re.DOTALL
+    )
+    compose("run", "--rm", "secrets", "python", "-c", textwrap.dedent(script))
+    compose("restart", "api")
+    wait_until_ready(client)
+    assert anna.get("/tasks").status_code == 200
+    keys = docker("exec", REPLICAS[0], "cat", "/run/secrets/taskapi_secret_keys")
+    assert len(keys.split(",")) == 2
 
 
 def test_logins_outlive_all_containers(client: TestClient, anna: Api) -> None:

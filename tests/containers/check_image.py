@@ -31,8 +31,8 @@ def test_it_runs_as_a_numeric_user_that_is_not_root() -> None:
 
 
 def test_it_holds_no_tool_that_builds_or_installs() -> None:
-    for tool in ("uv", "uvx", "pip", "pip3", "gcc", "cc", "make", "curl", "wget", "git"):
-        assert fails("run", "--rm", "taskapi", "sh", "-c", f"command -v {tool}"), tool
+    tools = "uv uvx pip pip3 gcc cc make curl wget git"
+    assert in_image(f"for tool in {tools}; do command -v $tool; done; true") == ""
     assert fails("run", "--rm", "taskapi", "python", "-c", "import pip")
 
 
@@ -50,10 +50,10 @@ def volume() -> str:
 
 
 @contextmanager
-def _serve(volume: str) -> Iterator[tuple[str, httpx2.Client]]:
+def _serve(volume: str, *more: str) -> Iterator[tuple[str, httpx2.Client]]:
     """Run the image; yields the container's id and a client."""
     port = free_port()
-    options = [*HARDENED, f"--publish=127.0.0.1:{port}:8000", f"--volume={volume}:/data"]
+    options = [*HARDENED, *more, f"--publish=127.0.0.1:{port}:8000", f"--volume={volume}:/data"]
     container = docker("run", "--detach", *options, "taskapi")
     with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         wait_until_ready(client)
@@ -105,7 +105,7 @@ def test_its_health_check_knows_a_process_that_hangs(volume: str) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.5)
 
-    with _serve(volume) as (container, _):
+    with _serve(volume, "--health-interval=1s") as (container, _):
         wait_for("healthy")
         docker("kill", "--signal=STOP", container)
         wait_for("unhealthy")

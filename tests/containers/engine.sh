@@ -8,6 +8,7 @@ not_run() {
 
 install_engine() {
     [ "$(id -u)" = 0 ] || { echo 'this is not root' >&2; return 1; }
+    ! pgrep -x dockerd >/dev/null || { echo 'another engine is running, whose networks this would disturb' >&2; return 1; }
     if ! command -v dockerd mmdebstrap iptables >/dev/null; then
         command -v apt-get >/dev/null || { echo 'this is not Debian' >&2; return 1; }
         apt-get -o DPkg::Lock::Timeout=300 update -qq >/dev/null || return
@@ -38,6 +39,7 @@ engine_start() {
     export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/client
     mkdir -p "$DOCKER_CONFIG"
     ln -s "$cache/cli-plugins" "$DOCKER_CONFIG/cli-plugins"
+    { iptables-save -t filter && iptables-save -t nat; } >"$work/iptables"
     dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" \
         --pidfile "$work/engine.pid" --default-ulimit nofile=16384:16384 >"$work/engine.log" 2>&1 &
     engine=$!
@@ -49,11 +51,12 @@ engine_start() {
     return 1
 }
 
-# Containers, networks and volumes go with the engine; what is left is mounted folders, if it was killed.
 engine_stop() {
     [ -n "${engine:-}" ] || return 0
     docker ps --quiet | xargs --no-run-if-empty docker kill >/dev/null 2>&1 || true
-    docker compose down --volumes --timeout 1 >/dev/null 2>&1 || true
+    docker compose --profile test down --volumes --timeout 1 >/dev/null 2>&1 || true
     kill "$engine" 2>/dev/null || true
     wait "$engine" 2>/dev/null || true
+    iptables-restore <"$work/iptables" || true
+    ip link delete docker0 2>/dev/null || true
 }
