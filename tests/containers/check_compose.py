@@ -230,13 +230,10 @@ def test_the_database_can_be_backed_up_and_a_signing_key_be_changed(
     client: TestClient, anna: Api
 ) -> None:
     text = (ROOT / "docs/containers.md").read_text()
-    dump, _, to = re.findall(r"`docker compose (exec postgres .*)( > )(.*)`", text)[0]
-    assert to == "backup.sql"
+    (dump,) = re.findall(r"`docker compose (exec postgres .*) > backup.sql`", text)
     assert "CREATE TABLE public.tasks" in compose(*dump.replace("exec", "exec -T").split())
 
-    (script,) = re.findall(
-        r'docker compose run --rm secrets python -c "\n(.*?)"\n', text, re.DOTALL
-    )
+    (script,) = re.findall(r'run --rm secrets python -c "\n(.*?)"\n', text, re.DOTALL)
     compose("run", "--rm", "secrets", "python", "-c", textwrap.dedent(script))
     compose("restart", "api")
     wait_until_ready(client)
