@@ -12,7 +12,8 @@ WORKDIR /app
 FROM base AS build
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
-ENV UV_COMPILE_BYTECODE=1 \
+ENV UV_CACHE_DIR=/uv/cache \
+    UV_COMPILE_BYTECODE=1 \
     UV_LINK_MODE=copy \
     UV_PYTHON_DOWNLOADS=never
 RUN python3 -m venv /uv && /uv/bin/pip install --no-cache-dir uv==0.13.*
@@ -20,7 +21,7 @@ COPY pyproject.toml uv.lock ./
 
 FROM build AS build-service
 # Without the command line of FastAPI and what it alone needs, a tenth of the image.
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/uv/cache \
     /uv/bin/uv sync --no-dev --extra postgresql --extra redis \
     --no-install-package fastapi-cli --no-install-package markdown-it-py \
     --no-install-package mdurl --no-install-package pygments --no-install-package pyyaml \
@@ -30,7 +31,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && rm .venv/.lock
 
 FROM build AS build-test
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/uv/cache \
     /uv/bin/uv sync
 
 FROM base AS test
