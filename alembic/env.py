@@ -1,6 +1,9 @@
 import logging
+from contextlib import ExitStack
 
 from alembic import context
+from alembic.util import CommandError
+from sqlalchemy import text
 from sqlmodel import SQLModel, func, select
 
 import taskapi.auth.models
@@ -35,14 +38,18 @@ def run() -> None:
             context.run_migrations()
         return
     engine = open_engine(url, foreign_keys=False).execution_options(begin="IMMEDIATE")
-    with engine.begin() as connection:
+    with ExitStack() as stack:
+        stack.callback(engine.dispose)
+        connection = stack.enter_context(engine.begin())
         if is_postgresql(url):
+            encoding = connection.execute(text("SHOW server_encoding")).scalar()
+            if encoding != "UTF8":
+                raise CommandError(f"the database's encoding must be UTF8, and is {encoding}")
             connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
         context.configure(
             connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True
         )
         context.run_migrations()
-    engine.dispose()
 
 
 run()

@@ -13,6 +13,7 @@ KNOWN = "the database must be sqlite:///a-file.db or postgresql://user@host/data
 # A host that vanished is noticed in seconds; the URL's own parameters go before these.
 POSTGRESQL_DEFAULTS = {
     "application_name": "taskapi",
+    "client_encoding": "utf8",  # the server's own may be SQL_ASCII, which says nothing
     "connect_timeout": 5,  # seconds, for each host
     "keepalives_idle": 10,  # seconds
     "keepalives_interval": 5,  # seconds

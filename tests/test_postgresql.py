@@ -7,9 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
+from alembic.util import CommandError
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from taskapi import migrations
 from taskapi.engines import open_engine
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
@@ -128,6 +130,8 @@ def test_a_server_without_free_connections_is_unavailable(
     with engine.connect():
         check_unavailable(other.get("/tasks"))
     engine.dispose()
+    while other.client.get("/readyz").status_code == 503:  # until the server has noticed
+        time.sleep(0.01)
     assert other.get("/tasks").json() == []
 
 
@@ -175,3 +179,14 @@ def test_a_deadlock_is_tried_again(anna: Api, settings: Settings) -> None:
         assert deleting.result().status_code == 204
     engine.dispose()
     assert execute(settings.database_url, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_a_database_that_can_not_hold_every_character_is_refused(
+    settings: Settings, postgresql: PostgreSQL
+) -> None:
+    """Failed: the driver gave bytes, which migrations stumbled over."""
+    name = name_of(settings.database_url)
+    options = "ENCODING SQL_ASCII LOCALE 'C' TEMPLATE template0"
+    postgresql.execute(f"CREATE DATABASE {name}_ascii {options}")
+    with pytest.raises(CommandError, match="encoding must be UTF8, and is SQL_ASCII"):
+        migrations.upgrade(postgresql.url(f"{name}_ascii"))
