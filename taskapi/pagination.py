@@ -15,7 +15,7 @@ MAX_LIMIT = 100
 
 T = TypeVar("T")
 
-Items = Annotated[Sequence[T], Field(max_length=MAX_LIMIT)]
+Items = Annotated[list[T], Field(max_length=MAX_LIMIT)]
 """A page, as an operation answers with it."""
 
 Position = tuple[str, int]
@@ -94,11 +94,11 @@ class Pager:
 
     def cut(
         self,
-        rows: Sequence[R],
+        rows: list[R],
         page: Page,
         order: str = "id",
         value: Callable[[R], str] = lambda _: "",
-    ) -> Sequence[R]:
+    ) -> list[R]:
         """Cut `rows`, of which one more than the limit was asked for, and link to the next page.
 
         The `Link` header (RFC 8288) has a relative reference with all the query's parameters.

@@ -1,3 +1,4 @@
+from collections import namedtuple
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -5,7 +6,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from fastapi import Path
 from pydantic import Field, StringConstraints, TypeAdapter
-from sqlalchemy import BigInteger, Column, Connection, Integer, String, Table
+from sqlalchemy import BigInteger, Column, Connection, Integer, Row, String, Table
 from sqlmodel import SQLModel
 
 SQLModel.metadata.naming_convention = {
@@ -74,17 +75,21 @@ class Resource(SQLModel):
     model_config = {"from_attributes": True, "use_attribute_docstrings": True}
 
     @classmethod
-    def of_rows(cls, rows: Iterable[object]) -> list[Self]:
-        """What `model_validate` makes of each, in a third less time."""
-        return _adapter(cls).validate_python(list(rows))
+    def of_rows(cls, rows: Iterable[Row[Any]]) -> list[Self]:
+        """What `model_validate` makes of each row of `columns(…, cls)`, in half the time: reading
+        attributes of SQLAlchemy's rows takes longer than validating them.
+        """
+        fields, adapter = _reader(cls)
+        return adapter.validate_python([fields._make(row) for row in rows])
 
 
 R = TypeVar("R", bound=Resource)
 
 
 @cache
-def _adapter(model: type[R]) -> TypeAdapter[list[R]]:
-    return TypeAdapter(list[model])  # type: ignore[valid-type] # a type that is made at run time
+def _reader(model: type[R]) -> tuple[Any, TypeAdapter[list[R]]]:
+    fields = namedtuple("Fields", model.model_fields)  # type: ignore[misc] # noqa: PYI024 -- made at run time
+    return fields, TypeAdapter(list[model])  # type: ignore[valid-type] # as above
 
 
 def table(model: type[SQLModel]) -> Table:

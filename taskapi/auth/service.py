@@ -136,7 +136,7 @@ def is_live(connection: Connection, token: AccessToken) -> bool:
 
 def list_sessions(
     connection: Connection, token: AccessToken, page: Page, position: Position | None
-) -> Sequence[SessionPublic]:
+) -> list[SessionPublic]:
     """The user's logins; one more than fits the page, if there are any more."""
     mine = select(sessions).where(
         sessions.c.user_id == token.user_id,

@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Column, Select, bindparam, func, select, tuple_
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import ColumnElement, Executable
+from sqlalchemy.sql import Executable
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from taskapi.pagination import Position
 from taskapi.schemas import columns
-from taskapi.tasks.models import StoredTask, TaskOrder, TaskPage, fold, tasks
+from taskapi.tasks.models import TaskOrder, TaskPage, TaskPublic, fold, tasks
 
 _SORTED: Mapping[str, Column[Any]] = {
     "id": tasks.c.id,
@@ -23,26 +24,24 @@ _SORTED: Mapping[str, Column[Any]] = {
 
 Statement = tuple[Executable, dict[str, object]]
 
-_ID = tasks.c.user_id.type
 
-
-class _OwnerId(ColumnElement[int]):
-    """The parameter `owner_id`, written so that PostgreSQL orders by `user_id, id` with the index
-    on both. Where it knows `user_id` to be one value it orders by `id` alone, and may walk through
-    everybody's tasks until it has found enough of this user's.
+class _OneOf(FunctionElement[int]):
+    """A parameter, written so that PostgreSQL orders by `user_id, id` with the index on both. Where
+    it knows `user_id` to be one value it orders by `id` alone, and may walk through everybody's
+    tasks until it has found enough of this user's.
     """
 
     inherit_cache = True
-    type = _ID
+    name = "one_of"
 
 
-@compiles(_OwnerId)
-def _parameter(_: _OwnerId, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- SQLAlchemy's own
-    return compiler.process(bindparam("owner_id", type_=_ID), **options)
+@compiles(_OneOf)
+def _parameter(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- SQLAlchemy's own
+    return compiler.process(element.clauses, **options)
 
 
-@compiles(_OwnerId, "postgresql")
-def _any_of_one(element: _OwnerId, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- as above
+@compiles(_OneOf, "postgresql")
+def _any_of_one(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- as above
     return f"ANY (ARRAY[{_parameter(element, compiler, **options)}])"
 
 
@@ -60,7 +59,7 @@ def count_of(owner_id: int, page: TaskPage) -> Statement:
     return _count(bool(page.status), bool(page.q)), _filters(owner_id, page)
 
 
-def sort_value(task: StoredTask, order: TaskOrder) -> str:
+def sort_value(task: TaskPublic, order: TaskOrder) -> str:
     """What `order` compares, as text for a cursor; nothing where that is the id."""
     match order.removeprefix("-"):
         case "created_at":
@@ -87,7 +86,7 @@ def _page(order: TaskOrder, statuses: bool, text: bool, after: bool) -> Select[A
     """Ordered, and started after a position, by an index on the same columns: a page costs the same
     wherever it is, and neither skips nor repeats while others write.
     """
-    query = _filtered(select(*columns(tasks, StoredTask)), statuses, text)
+    query = _filtered(select(*columns(tasks, TaskPublic)), statuses, text)
     descending = order.startswith("-")
     column = _SORTED[order.removeprefix("-")]
     by = [tasks.c.id] if column is tasks.c.id else [column, tasks.c.id]
@@ -108,7 +107,8 @@ def _count(statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- a cach
 
 
 def _filtered(query: Select[Any], statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- a cache's key
-    query = query.where(tasks.c.user_id == _OwnerId())
+    owner = bindparam("owner_id", type_=tasks.c.user_id.type)
+    query = query.where(tasks.c.user_id == _OneOf(owner))
     if statuses:
         query = query.where(tasks.c.status.in_(bindparam("statuses", expanding=True)))
     if text:

@@ -1,5 +1,3 @@
-from collections.abc import Sequence
-
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.sql import Executable
 
@@ -28,13 +26,13 @@ _DELETE = delete(tasks).where(*_OWN)
 
 def list_tasks(
     connection: Connection, owner_id: int, page: TaskPage, position: Position | None
-) -> tuple[Sequence[StoredTask], int | None]:
+) -> tuple[list[TaskPublic], int | None]:
     """One more than fits the page, if there are any more; and the total, if it is asked for."""
     total = None
     if page.total:
         total = connection.execute(*count_of(owner_id, page)).scalar_one()
     rows = connection.execute(*page_of(owner_id, page, position))
-    return StoredTask.of_rows(rows), total
+    return TaskPublic.of_rows(rows), total
 
 
 def get_task(

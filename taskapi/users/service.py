@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, select, update
@@ -34,9 +33,7 @@ class Credentials(NamedTuple):
     password_hash: str
 
 
-def list_users(
-    connection: Connection, page: Page, position: Position | None
-) -> Sequence[UserPublic]:
+def list_users(connection: Connection, page: Page, position: Position | None) -> list[UserPublic]:
     """One more than fits the page, if there are any more."""
     start = position[1] if position else 0
     rows = connection.execute(_PAGE, {"start": start, "limit": page.limit + 1})

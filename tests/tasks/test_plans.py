@@ -14,6 +14,7 @@ from taskapi.engines import is_postgresql, open_engine
 from taskapi.settings import Settings
 from taskapi.tasks.listing import page_of
 from taskapi.tasks.models import TaskOrder, TaskPage, TaskStatus
+from tests.api import Api
 from tests.rows import fill_tasks, fill_users
 
 USERS = 20
@@ -56,3 +57,14 @@ def test_a_page_is_one_range_of_an_index_on_the_users_own_tasks(connection: Conn
         assert re.search(r"(Index Scan|SEARCH).* ix_tasks_user_id_\w+", explained), explained
         assert re.search(r"Index Cond: .*user_id|\(user_id=\?", explained), explained
         assert not re.search("Seq Scan|Bitmap|Sort|SCAN|TEMP B-TREE", explained), explained
+
+
+def test_the_statement_of_a_list_is_compiled_once(
+    anna: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failed: PostgreSQL's way to name the owner had no key in the cache of statements."""
+    with caplog.at_level("INFO", "sqlalchemy.engine.Engine"):
+        for _ in range(2):
+            assert anna.get("/tasks?total=true&q=x&status=новая").json() == []
+    assert "[cached since" in caplog.text
+    assert "[no key" not in caplog.text
