@@ -20,10 +20,14 @@ def _check_limits(limits: str) -> str:
     return limits
 
 
+class Misconfigured(ValueError):
+    """A setting that is not usable here. The message says what would be."""
+
+
 Limits = Annotated[str, AfterValidator(_check_limits)]
 
 
-def _weakness(key: str) -> str | None:
+def weakness(key: str) -> str | None:
     """What makes a signing key guessable, if anything (RFC 7518, section 3.2; RFC 8725, 3.5)."""
     if len(key) < 32:
         return "has fewer than 32 characters"
@@ -124,7 +128,7 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_weak_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in keys:
-            fault = _weakness(key.get_secret_value())
+            fault = weakness(key.get_secret_value())
             if fault:
                 raise ValueError(f"a key {fault}; `openssl rand -hex 32` makes a good one")
         return keys

@@ -7,6 +7,7 @@ opening the database takes, and many fit into a test.
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -41,10 +42,10 @@ def _serve(folder: Path, arguments: list[str], variables: Mapping[str, str]) -> 
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         del os.environ[name]
     os.environ.update(variables)
-    log = os.open("server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for stream in (1, 2):
+    log = os.open("server.log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    for stream in (0, 1, 2):
         os.dup2(log, stream)
-    os.close(log)
+    sys.stdin = os.fdopen(0, closefd=False)  # which uvicorn hands on to its workers
     uvicorn(["taskapi.main:app", *arguments])
 
 
@@ -82,6 +83,13 @@ class Service:
             time.sleep(0.02)
         raise AssertionError(f"not ready: {self.log}")
 
+    def fail(self) -> int:
+        """Start what can't start; the exit code."""
+        arguments = (self.folder, self._arguments, self._variables)
+        self._process = _FORKS.Process(target=_serve, args=arguments)
+        self._process.start()
+        return self.wait(60)
+
     def is_ready(self) -> bool:
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
             try:
@@ -89,6 +97,13 @@ class Service:
                 return connection.getresponse().status == 200
             except OSError:
                 return False
+
+    def wait_for_starts(self, count: int) -> None:
+        """Of processes that the first one has started, all in all."""
+        deadline = time.monotonic() + 60
+        while self.log.count("Application startup complete") < count:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.1)
 
     def kill(self) -> None:
         """As a crash does."""
@@ -129,6 +144,10 @@ def running(folder: Path, *options: str, **variables: str) -> Iterator[Service]:
         yield service
     finally:
         service.stop()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def resources(pid: int) -> tuple[float, int, int]:
