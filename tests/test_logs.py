@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
 
 Start = Callable[[Settings], TestClient]
+
+MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[str]:
@@ -33,7 +36,7 @@ def test_each_request_is_one_line(
     client = start(settings)
     client.get("/livez", headers={"X-Request-ID": "abc"})
     [line] = [line for line in lines(capfd) if "/livez" in line]
-    assert " INFO GET /livez 200 " in line
+    assert re.match(f"{MOMENT} INFO GET /livez 200 ", line)
     assert line.endswith(" abc")
 
 
@@ -49,7 +52,7 @@ def test_a_line_can_be_json(
     [line] = lines(capfd)
     entry = json.loads(line)
     assert entry.pop("milliseconds") > 0
-    assert entry.pop("time")
+    assert re.fullmatch(MOMENT, entry.pop("time"))
     assert entry.pop("message").startswith("GET /nothing 404 ")
     assert entry == {
         "level": "INFO",
