@@ -1,6 +1,7 @@
 """Threads for work that blocks, and the way to them from an event loop and back."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -89,8 +90,9 @@ class Lane:
         """Let the threads finish what waits, for at most `patience` seconds."""
         for _ in self._threads:
             self._queue.put(None)
+        end = time.monotonic() + patience
         for thread in self._threads:
-            thread.join(patience)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
         while (piece := self._queue.get()) is not None:

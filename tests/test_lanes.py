@@ -84,6 +84,21 @@ def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings:
         execute(settings.database_url, "DELETE FROM tasks")
 
 
+def test_a_lane_that_closes_waits_for_all_its_threads_together_no_longer_than_it_should() -> None:
+    stuck = Event()
+
+    async def run() -> float:
+        lane = Lane(4, lambda _, piece: piece.work(None))
+        for _ in range(4):
+            lane.put(Piece(lambda _: stuck.wait(10), writes=False))
+        started = time.monotonic()
+        await asyncio.to_thread(lane.close, 0.5)
+        return time.monotonic() - started
+
+    assert asyncio.run(run()) < 1.5
+    stuck.set()
+
+
 def serve(lane: Lane, piece: Piece[Any]) -> None:
     """Does whatever waits, as if it were committed together."""
     pieces = [piece]
