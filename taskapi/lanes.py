@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -34,10 +35,15 @@ class Piece(Generic[T]):
         self._settle = partial(self._future.set_exception, error)
 
     async def outcome(self, patience: float, impatience: Exception) -> T:
-        """Wait; and raise `impatience` if nobody has begun after `patience` seconds."""
+        """Wait; and raise `impatience` if nobody has begun after `patience` seconds. What nobody
+        waits for any more, because the request was cancelled, is not begun.
+        """
         timer = self.loop.call_later(patience, self._give_up, impatience)
         try:
             return await self._future
+        except asyncio.CancelledError:
+            self.claim()
+            raise
         finally:
             timer.cancel()
 
@@ -53,7 +59,8 @@ class Piece(Generic[T]):
 
 def announce(pieces: Sequence[Piece[Any]]) -> None:
     """Wake whoever awaits the pieces, which have succeeded or failed, all at once."""
-    pieces[0].loop.call_soon_threadsafe(_settle, pieces)
+    with suppress(RuntimeError):  # the loop is closed: nobody waits, but others may elsewhere
+        pieces[0].loop.call_soon_threadsafe(_settle, pieces)
 
 
 def _settle(pieces: Sequence[Piece[Any]]) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import random
@@ -82,12 +83,19 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # by the server, whose grace period is over
+            if status:
+                raise
+            problem = problems.Unavailable(
+                "The service stopped before this was finished.", headers={"Retry-After": "1"}
+            )
+            await problems.respond(Request(scope), problem)(scope, receive, send_with_id)
         except Exception:
             logger.exception("unhandled exception", extra={"fields": {"request_id": request_id}})
             if status:
                 raise
-            problem = problems.InternalError("The fault is in the service, not in the request.")
-            await problems.respond(Request(scope), problem)(scope, receive, send_with_id)
+            fault = problems.InternalError("The fault is in the service, not in the request.")
+            await problems.respond(Request(scope), fault)(scope, receive, send_with_id)
         finally:
             fields = {
                 "method": scope["method"],

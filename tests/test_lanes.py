@@ -109,7 +109,25 @@ def serve(lane: Lane, piece: Piece[Any]) -> None:
     announce(pieces)
 
 
-def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() -> None:
+def test_a_thread_outlives_whoever_waited_for_it() -> None:
+    begin = Event()
+    lane = Lane(1, serve)
+
+    async def leave() -> None:
+        lane.put(Piece(lambda _: begin.wait(10), writes=True))
+
+    async def stay() -> str:
+        piece = Piece(lambda _: "done", writes=True)
+        lane.put(piece)
+        return await piece.outcome(5, TimeoutError())
+
+    asyncio.run(leave())
+    begin.set()
+    assert asyncio.run(stay()) == "done"
+    lane.close(5)
+
+
+def test_a_lane_that_closes_finishes_what_is_waited_for_and_nothing_else() -> None:
     done: list[str] = []
     begin = Event()
 
@@ -128,7 +146,7 @@ def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() 
             lane.put(piece)
             outcomes.append(asyncio.create_task(piece.outcome(patience, TimeoutError())))
             await asyncio.sleep(0.1)
-        outcomes[2].cancel()  # the client went away
+        outcomes[2].cancel()  # the service is stopping
         closing = asyncio.create_task(asyncio.to_thread(lane.close, 10))
         await asyncio.sleep(0.1)
         begin.set()
@@ -143,4 +161,4 @@ def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() 
         ]
 
     asyncio.run(run())
-    assert done == ["first", "left", "last"]
+    assert done == ["first", "last"]

@@ -12,7 +12,7 @@ from taskapi.engines import database_file
 from tests.databases import execute
 from tests.faults.client import Client
 from tests.faults.load import Outcome, after, create, crowd
-from tests.faults.service import LONG, resources, running
+from tests.faults.service import LONG, Service, resources, running
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -78,6 +78,44 @@ def test_writers_are_told_to_come_back_and_readers_notice_nothing(
     assert stored == freed.acknowledged
     assert threads_after == threads
     assert "Traceback" not in log
+
+
+def test_a_service_that_is_told_to_go_does_not_wait_for_the_lock(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Requests wait for it, one group of them in the database and the others in the queue."""
+    outcome = Outcome()
+
+    async def terminate(service: Service, token: str) -> float:
+        clients = asyncio.create_task(
+            crowd(service.port, token, WRITERS, create, outcome, after(1))
+        )
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        service.terminate()
+        await asyncio.to_thread(service.wait, 40)
+        await clients
+        return time.monotonic() - began
+
+    with (
+        running(tmp_path, "--timeout-graceful-shutdown=1") as service,
+        closing(sqlite3.connect(database_file(database_url) or "")) as other,
+    ):
+        token = service.register()
+        other.execute("BEGIN IMMEDIATE")
+        seconds = asyncio.run(terminate(service, token))
+        other.rollback()
+    [(stored,)] = execute(database_url, "SELECT count(*) FROM tasks")
+    with running(tmp_path) as service:
+        assert service.is_ready()
+    print(
+        f"\nSIGTERM while {WRITERS} writers wait for a lock, 1 s of grace: exit after"
+        f" {seconds:.1f} s, {dict(outcome.statuses)}, {outcome.lost} connections closed without an"
+        f" answer, {stored} tasks stored"
+    )
+    assert seconds < 20
+    assert stored == 0
+    assert outcome.statuses.keys() == {503}
 
 
 def test_writers_at_once_all_succeed(database_url: str, tmp_path: Path) -> None:

@@ -115,5 +115,10 @@ def test_a_client_that_never_ends_its_request_does_not_keep_the_service(tmp_path
             service.terminate()
             service.wait(10)
             seconds = time.monotonic() - began
-    print(f"\nSIGTERM with half a request there, 1 s of grace: exit after {seconds:.2f} s")
+            answer = stuck.recv(1000).split(b"\r\n")[0].decode()
+    print(
+        f"\nSIGTERM with half a request there, 1 s of grace: exit after {seconds:.2f} s: {answer}"
+    )
     assert seconds < 5
+    assert answer == "HTTP/1.1 503 Service Unavailable"
+    assert "Traceback" not in service.log
