@@ -10,8 +10,8 @@ from tests.faults.load import Outcome, after, crowd, read_and_write
 from tests.faults.service import LONG, Service, children, resources
 
 CLIENTS = 256
-WARM_UP = 10 if LONG else 1
-SECONDS = 60 if LONG else 2
+WARM_UP = 10 if LONG else 0.5
+SECONDS = 60 if LONG else 1
 
 Resources = tuple[float, int, int]
 """MiB, descriptors and threads of all processes together."""

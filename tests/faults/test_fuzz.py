@@ -29,7 +29,7 @@ from tests.faults.service import LONG
 pytestmark = pytest.mark.database("sqlite")
 
 fuzz = profile(
-    max_examples=5000 if LONG else 200,
+    max_examples=2000 if LONG else 100,
     deadline=None,
     derandomize=not LONG,  # a suite fails for what was changed, not by chance
     suppress_health_check=[HealthCheck.function_scoped_fixture],

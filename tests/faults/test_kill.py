@@ -88,7 +88,7 @@ async def write_until_killed(service: Service, token: str, ledger: Ledger) -> No
     writers = [
         asyncio.create_task(write(number, service, token, ledger)) for number in range(WRITERS)
     ]
-    await asyncio.sleep(CHANCE.uniform(0.05, 0.3))
+    await asyncio.sleep(CHANCE.uniform(0.05, 0.5 if LONG else 0.2))
     service.kill()
     await asyncio.gather(*writers)
 

@@ -97,8 +97,9 @@ def test_a_service_that_is_told_to_go_does_not_wait_for_the_lock(
         await clients
         return time.monotonic() - began
 
+    url = f"{database_url}?timeout={BUSY_TIMEOUT}"
     with (
-        running(tmp_path, "--timeout-graceful-shutdown=1") as service,
+        running(tmp_path, "--timeout-graceful-shutdown=1", TASKAPI_DATABASE_URL=url) as service,
         closing(sqlite3.connect(database_file(database_url) or "")) as other,
     ):
         token = service.register()
