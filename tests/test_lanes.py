@@ -140,25 +140,28 @@ def test_a_lane_that_closes_finishes_what_is_waited_for_and_nothing_else() -> No
 
     async def run() -> None:
         lane = Lane(1, serve)
-        pieces = [work(name) for name in ("first", "given up", "left", "given up", "last")]
+        names = ("first", "given up", "left", "second", "given up", "last")
+        pieces = [work(name) for name in names]
         outcomes = []
-        for piece, patience in zip(pieces, (10, 0.01, 10, 0.01, 10), strict=True):
+        for piece, patience in zip(pieces, (10, 0.01, 10, 10, 0.01, 10), strict=True):
             lane.put(piece)
             outcomes.append(asyncio.create_task(piece.outcome(patience, TimeoutError())))
             await asyncio.sleep(0.1)
-        outcomes[2].cancel()  # the service is stopping
+        for outcome in (outcomes[0], outcomes[2]):  # of which the first has begun
+            outcome.cancel()  # as the server does when it can't wait any longer
         closing = asyncio.create_task(asyncio.to_thread(lane.close, 10))
         await asyncio.sleep(0.1)
         begin.set()
         await closing
         results = await asyncio.gather(*outcomes, return_exceptions=True)
         assert [type(result) for result in results] == [
-            type(None),
+            asyncio.CancelledError,
             TimeoutError,
             asyncio.CancelledError,
+            type(None),
             TimeoutError,
             type(None),
         ]
 
     asyncio.run(run())
-    assert done == ["first", "last"]
+    assert done == ["first", "second", "last"]
