@@ -17,7 +17,7 @@ from tests.databases import execute
 from tests.faults.service import Service, running
 from tests.server import ROOT
 
-REVISIONS = migrations.known()
+REVISIONS = migrations.REVISIONS
 
 
 def release(database: Path, revision: str) -> None:
@@ -106,7 +106,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (no_parent_folder, "the database can't be used: unable to open database file", True),
         (cut_short, "the database can't be used: database disk image is malformed", True),
         (anothers_database, "the database can't be used: table users already exists", False),
-        (a_newer_database, "schema is of another version of the service: revision of_tomorrow", False),
+        (a_newer_database, "of another version of the service: revision of_tomorrow", False),
         (an_empty_key, "taskapi.secret has fewer than 32 characters", False),
     ],
 )
