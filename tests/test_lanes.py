@@ -110,11 +110,16 @@ def serve(lane: Lane, piece: Piece[Any]) -> None:
 
 
 def test_a_thread_outlives_whoever_waited_for_it() -> None:
-    begin = Event()
+    begun, end = Event(), Event()
     lane = Lane(1, serve)
 
+    def work(_: object) -> None:
+        begun.set()
+        end.wait(10)
+
     async def leave() -> None:
-        lane.put(Piece(lambda _: begin.wait(10), writes=True))
+        lane.put(Piece(work, writes=True))
+        await asyncio.to_thread(begun.wait, 10)
 
     async def stay() -> str:
         piece = Piece(lambda _: "done", writes=True)
@@ -122,7 +127,7 @@ def test_a_thread_outlives_whoever_waited_for_it() -> None:
         return await piece.outcome(5, TimeoutError())
 
     asyncio.run(leave())
-    begin.set()
+    end.set()
     assert asyncio.run(stay()) == "done"
     lane.close(5)
 
