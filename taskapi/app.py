@@ -21,6 +21,7 @@ from taskapi.pagination import Cursors
 from taskapi.passwords import Passwords
 from taskapi.ratelimit import RateLimiter, Throttle
 from taskapi.settings import Settings
+from taskapi.start import BriefStart
 from taskapi.tasks.router import router as tasks_router
 from taskapi.users.router import router as users_router
 
@@ -91,6 +92,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=list(HEADERS),
     )
     return [
+        Middleware(BriefStart),
         Middleware(DefaultHeaders),
         Middleware(RequestLog),
         *([cross_origin] if settings.cors_origins else []),
@@ -104,9 +106,9 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     logs.configure(settings.log_format)
     database = Database(settings)
+    logger.info("database: %s", describe(settings.database_url))
     if database.file:  # a server's schema is changed once, not by each process that starts
         await to_thread.run_sync(migrations.upgrade, settings.database_url)
-    logger.info("database: %s", describe(settings.database_url))
     app.state.database = database
     keys = load_secret_keys(settings, database.file)
     app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)

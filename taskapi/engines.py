@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy.exc import ArgumentError
+
+from taskapi.settings import Misconfigured
 
 KNOWN = "the database must be sqlite:///a-file.db or postgresql://user@host/database"
 
@@ -31,15 +34,18 @@ def database_file(url: str) -> Path | None:
     """The file of a SQLite database; None for a database server.
 
     Raises:
-        ValueError: it is neither.
+        Misconfigured: it is neither.
     """
     if is_postgresql(url):
         return None
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise Misconfigured(KNOWN) from None
     if parsed.get_backend_name() != "sqlite":
-        raise ValueError(KNOWN)
+        raise Misconfigured(KNOWN)
     if not parsed.database or parsed.database.startswith((":memory:", "file:")):
-        raise ValueError("the SQLite database must be a file, as in sqlite:///taskapi.db")
+        raise Misconfigured("the SQLite database must be a file, as in sqlite:///taskapi.db")
     return Path(parsed.database).absolute()
 
 
@@ -112,7 +118,7 @@ def _postgresql(
             "postgresql+psycopg://", pool_size=connections, max_overflow=0, pool_pre_ping=True
         )
     except ModuleNotFoundError:
-        raise ValueError("PostgreSQL needs a driver: uv sync --extra postgresql") from None
+        raise Misconfigured("PostgreSQL needs a driver: uv sync --extra postgresql") from None
     timeouts = (
         f"-c statement_timeout={timeout} -c idle_in_transaction_session_timeout={timeout}"
         if timeout and not transaction_pooling

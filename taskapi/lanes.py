@@ -1,7 +1,9 @@
 """Threads for work that blocks, and the way to them from an event loop and back."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -33,10 +35,15 @@ class Piece(Generic[T]):
         self._settle = partial(self._future.set_exception, error)
 
     async def outcome(self, patience: float, impatience: Exception) -> T:
-        """Wait; and raise `impatience` if nobody has begun after `patience` seconds."""
+        """Wait; and raise `impatience` if nobody has begun after `patience` seconds. What nobody
+        waits for any more, because the request was cancelled, is not begun.
+        """
         timer = self.loop.call_later(patience, self._give_up, impatience)
         try:
             return await self._future
+        except asyncio.CancelledError:
+            self.claim()
+            raise
         finally:
             timer.cancel()
 
@@ -52,7 +59,8 @@ class Piece(Generic[T]):
 
 def announce(pieces: Sequence[Piece[Any]]) -> None:
     """Wake whoever awaits the pieces, which have succeeded or failed, all at once."""
-    pieces[0].loop.call_soon_threadsafe(_settle, pieces)
+    with suppress(RuntimeError):  # the loop is closed: nobody waits, but others may elsewhere
+        pieces[0].loop.call_soon_threadsafe(_settle, pieces)
 
 
 def _settle(pieces: Sequence[Piece[Any]]) -> None:
@@ -89,8 +97,9 @@ class Lane:
         """Let the threads finish what waits, for at most `patience` seconds."""
         for _ in self._threads:
             self._queue.put(None)
+        end = time.monotonic() + patience
         for thread in self._threads:
-            thread.join(patience)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _run(self) -> None:
         while (piece := self._queue.get()) is not None:

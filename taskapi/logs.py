@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import random
@@ -16,10 +17,18 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 logger = logging.getLogger("taskapi")
 
 
-class JsonFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """Moments are UTC and say so (RFC 3339), since local ones come twice when summer time ends."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class JsonFormatter(LineFormatter):
     def format(self, record: logging.LogRecord) -> str:
         entry = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "time": self.formatTime(record),
             "level": record.levelname,
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
@@ -35,7 +44,7 @@ def configure(log_format: Literal["text", "json"]) -> None:
     handler.setFormatter(
         JsonFormatter()
         if log_format == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+        else LineFormatter("%(asctime)s %(levelname)s %(message)s")
     )
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
@@ -74,12 +83,19 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # by the server, whose grace period is over
+            if status:
+                raise
+            problem = problems.Unavailable(
+                "The service stopped before this was finished.", headers={"Retry-After": "1"}
+            )
+            await problems.respond(Request(scope), problem)(scope, receive, send_with_id)
         except Exception:
             logger.exception("unhandled exception", extra={"fields": {"request_id": request_id}})
             if status:
                 raise
-            problem = problems.InternalError("The fault is in the service, not in the request.")
-            await problems.respond(Request(scope), problem)(scope, receive, send_with_id)
+            fault = problems.InternalError("The fault is in the service, not in the request.")
+            await problems.respond(Request(scope), fault)(scope, receive, send_with_id)
         finally:
             fields = {
                 "method": scope["method"],

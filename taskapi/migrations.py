@@ -12,6 +12,7 @@ from sqlalchemy import Connection, inspect, text
 
 from taskapi.engines import open_engine
 from taskapi.problems import Unavailable
+from taskapi.settings import Misconfigured
 
 CONFIG_FILE = Path(__file__).parents[1] / "alembic.ini"
 
@@ -26,14 +27,24 @@ def config_for(url: str) -> Any:  # noqa: ANN401 -- Alembic's Config
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema up to date. Several processes may do so at once: one does the work."""
+    """Bring the schema up to date. Several processes may do so at once: one does the work.
+
+    Raises:
+        Misconfigured: it is one of another version of the service, probably a newer one.
+    """
     engine = open_engine(url)
     try:
         with engine.begin() as connection:
-            if _revision(connection) == REVISIONS[0]:
-                return
+            found = _revision(connection)
     finally:
         engine.dispose()
+    if found == REVISIONS[0]:
+        return
+    if found not in {None, *REVISIONS}:
+        raise Misconfigured(
+            f"the database's schema is of another version of the service: revision {found} is not "
+            "known to this one"
+        )
     import_module("alembic.command").upgrade(config_for(url), "head")
 
 

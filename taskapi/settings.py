@@ -2,6 +2,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from dotenv.parser import parse_stream
 from limits import parse_many
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode
@@ -20,10 +21,14 @@ def _check_limits(limits: str) -> str:
     return limits
 
 
+class Misconfigured(ValueError):
+    """A setting that is not usable here. The message says what would be."""
+
+
 Limits = Annotated[str, AfterValidator(_check_limits)]
 
 
-def _weakness(key: str) -> str | None:
+def weakness(key: str) -> str | None:
     """What makes a signing key guessable, if anything (RFC 7518, section 3.2; RFC 8725, 3.5)."""
     if len(key) < 32:
         return "has fewer than 32 characters"
@@ -124,10 +129,21 @@ class Settings(BaseSettings):
     @classmethod
     def _refuse_weak_keys(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in keys:
-            fault = _weakness(key.get_secret_value())
+            fault = weakness(key.get_secret_value())
             if fault:
                 raise ValueError(f"a key {fault}; `openssl rand -hex 32` makes a good one")
         return keys
+
+    @model_validator(mode="after")
+    def _refuse_broken_lines(self) -> Self:
+        """The library skips them, and a setting would be dropped for a quote that is missing."""
+        file = Path(str(self.model_config["env_file"]))
+        if file.is_file():
+            with file.open(encoding="utf-8") as stream:
+                for line in parse_stream(stream):
+                    if line.error and PREFIX in line.original.string:
+                        raise ValueError(f"line {line.original.line} of {file} can't be read")
+        return self
 
     @model_validator(mode="after")
     def _refuse_unknown_variables(self) -> Self:

@@ -84,6 +84,21 @@ def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings:
         execute(settings.database_url, "DELETE FROM tasks")
 
 
+def test_a_lane_that_closes_waits_for_all_its_threads_together_no_longer_than_it_should() -> None:
+    stuck = Event()
+
+    async def run() -> float:
+        lane = Lane(4, lambda _, piece: piece.work(None))
+        for _ in range(4):
+            lane.put(Piece(lambda _: stuck.wait(10), writes=False))
+        started = time.monotonic()
+        await asyncio.to_thread(lane.close, 0.5)
+        return time.monotonic() - started
+
+    assert asyncio.run(run()) < 1.5
+    stuck.set()
+
+
 def serve(lane: Lane, piece: Piece[Any]) -> None:
     """Does whatever waits, as if it were committed together."""
     pieces = [piece]
@@ -94,7 +109,30 @@ def serve(lane: Lane, piece: Piece[Any]) -> None:
     announce(pieces)
 
 
-def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() -> None:
+def test_a_thread_outlives_whoever_waited_for_it() -> None:
+    begun, end = Event(), Event()
+    lane = Lane(1, serve)
+
+    def work(_: object) -> None:
+        begun.set()
+        end.wait(10)
+
+    async def leave() -> None:
+        lane.put(Piece(work, writes=True))
+        await asyncio.to_thread(begun.wait, 10)
+
+    async def stay() -> str:
+        piece = Piece(lambda _: "done", writes=True)
+        lane.put(piece)
+        return await piece.outcome(5, TimeoutError())
+
+    asyncio.run(leave())
+    end.set()
+    assert asyncio.run(stay()) == "done"
+    lane.close(5)
+
+
+def test_a_lane_that_closes_finishes_what_is_waited_for_and_nothing_else() -> None:
     done: list[str] = []
     begin = Event()
 
@@ -107,25 +145,28 @@ def test_a_lane_that_closes_finishes_what_waits_but_nothing_that_was_given_up() 
 
     async def run() -> None:
         lane = Lane(1, serve)
-        pieces = [work(name) for name in ("first", "given up", "left", "given up", "last")]
+        names = ("first", "given up", "left", "second", "given up", "last")
+        pieces = [work(name) for name in names]
         outcomes = []
-        for piece, patience in zip(pieces, (10, 0.01, 10, 0.01, 10), strict=True):
+        for piece, patience in zip(pieces, (10, 0.01, 10, 10, 0.01, 10), strict=True):
             lane.put(piece)
             outcomes.append(asyncio.create_task(piece.outcome(patience, TimeoutError())))
             await asyncio.sleep(0.1)
-        outcomes[2].cancel()  # the client went away
+        for outcome in (outcomes[0], outcomes[2]):  # of which the first has begun
+            outcome.cancel()  # as the server does when it can't wait any longer
         closing = asyncio.create_task(asyncio.to_thread(lane.close, 10))
         await asyncio.sleep(0.1)
         begin.set()
         await closing
         results = await asyncio.gather(*outcomes, return_exceptions=True)
         assert [type(result) for result in results] == [
-            type(None),
+            asyncio.CancelledError,
             TimeoutError,
             asyncio.CancelledError,
+            type(None),
             TimeoutError,
             type(None),
         ]
 
     asyncio.run(run())
-    assert done == ["first", "left", "last"]
+    assert done == ["first", "second", "last"]

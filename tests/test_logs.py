@@ -1,16 +1,20 @@
+import asyncio
 import json
 import logging
+import re
 from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from taskapi.logs import RequestLog
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
 
 Start = Callable[[Settings], TestClient]
+
+MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
 
 def lines(captured: pytest.CaptureFixture[str]) -> list[str]:
@@ -33,7 +37,7 @@ def test_each_request_is_one_line(
     client = start(settings)
     client.get("/livez", headers={"X-Request-ID": "abc"})
     [line] = [line for line in lines(capfd) if "/livez" in line]
-    assert " INFO GET /livez 200 " in line
+    assert re.match(f"{MOMENT} INFO GET /livez 200 ", line)
     assert line.endswith(" abc")
 
 
@@ -49,7 +53,7 @@ def test_a_line_can_be_json(
     [line] = lines(capfd)
     entry = json.loads(line)
     assert entry.pop("milliseconds") > 0
-    assert entry.pop("time")
+    assert re.fullmatch(MOMENT, entry.pop("time"))
     assert entry.pop("message").startswith("GET /nothing 404 ")
     assert entry == {
         "level": "INFO",
@@ -99,3 +103,37 @@ def test_a_fault_after_the_answer_has_begun_is_left_to_the_server() -> None:
 
     with pytest.raises(RuntimeError, match="broken off"):
         TestClient(RequestLog(app)).get("/")
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_request_that_the_server_cancels_is_not_called_a_fault(*, begun: bool) -> None:
+    """As uvicorn does when it stops and the grace period is over."""
+    sent: list[Message] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        if begun:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def cancel() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "headers": []}
+        task = asyncio.create_task(RequestLog(app)(scope, receive, send))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    if begun:
+        with pytest.raises(asyncio.CancelledError):
+            asyncio.run(cancel())
+        assert [message["type"] for message in sent] == ["http.response.start"]
+    else:
+        asyncio.run(cancel())
+        assert sent[0]["status"] == 503
+        assert (b"retry-after", b"1") in sent[0]["headers"]
+        assert b"/problems/unavailable" in sent[1]["body"]

@@ -53,6 +53,12 @@ def test_a_line_of_the_file_that_names_no_setting_is_refused() -> None:
         Settings()
 
 
+def test_a_line_of_the_file_that_can_not_be_read_is_refused() -> None:
+    Path(".env").write_text("OTHER=1\n# TASKAPI_LOG_FORMAT\nTASKAPI_LOG_FORMAT='json\n")
+    with pytest.raises(ValidationError, match=r"line 3 of \.env can't be read"):
+        Settings()
+
+
 def test_a_short_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKAPI_SECRET_KEYS", "hunter2")
     with pytest.raises(ValidationError, match="openssl rand -hex 32") as refusal:

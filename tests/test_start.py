@@ -1,5 +1,6 @@
 """Starting, restarting and starting side by side, as processes."""
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -9,8 +10,15 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from starlette.types import Message
 
+from taskapi import migrations
+from taskapi.app import create_app
+from taskapi.settings import Settings
+from taskapi.start import load_settings
 from tests.api import PASSWORD
+from tests.databases import execute
 from tests.server import ROOT, serve
 
 USER = {"name": "Anna", "email": "anna@example.com", "password": PASSWORD}
@@ -101,7 +109,8 @@ def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
         ("TASKAPI_DATABASE_URL", "sqlite:///nowhere/taskapi.db", "unable to open database file"),
         ("TASKAPI_SECRET_KEYS", "short", "fewer than 32 characters"),
         ("TASKAPI_SECRET_KEY", "x" * 40, "no such setting: TASKAPI_SECRET_KEY"),
-        ("TASKAPI_LOG_FORMAT", "xml", "log_format"),
+        ("TASKAPI_LOG_FORMAT", "xml", "TASKAPI_LOG_FORMAT: Input should be"),
+        ("TASKAPI_DATABASE_URL", "nonsense", "must be sqlite:///a-file.db or postgresql://"),
     ],
 )
 def test_what_can_not_work_is_refused_at_the_start(
@@ -117,7 +126,9 @@ def test_what_can_not_work_is_refused_at_the_start(
         check=False,
     )
     assert started.returncode != 0
-    assert message in started.stderr
+    [line] = [line for line in started.stderr.splitlines() if "taskapi can't start: " in line]
+    assert message in line
+    assert "Traceback" not in started.stderr
     assert "short" not in started.stderr.replace("too short", "")
     assert list(tmp_path.glob("*")) == []
 
@@ -142,3 +153,71 @@ def test_a_start_that_has_nothing_to_migrate_leaves_alembic_alone(tmp_path: Path
         for _ in range(2)
     ]
     assert loaded == ["True\n", "False\n"]
+
+
+async def fail_to_start(app: FastAPI) -> str:
+    """What the server is told."""
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    with pytest.raises(Exception, match=r".+"):
+        await app({"type": "lifespan", "app": app}, receive, send)
+    assert [message["type"] for message in messages] == ["lifespan.startup.failed"]
+    return str(messages[0]["message"])
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (
+            "sqlite:///nowhere/taskapi.db",
+            "the database can't be used: unable to open database file",
+        ),
+        ("nonsense", "the database must be sqlite:///a-file.db or postgresql://user@host/database"),
+    ],
+)
+def test_a_start_that_can_not_succeed_says_why_and_no_more(url: str, reason: str) -> None:
+    message = asyncio.run(fail_to_start(create_app(Settings(database_url=url))))
+    assert message == f"taskapi can't start: {reason}"
+
+
+def test_a_database_of_a_newer_version_is_said_to_be_one(tmp_path: Path) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/taskapi.db")
+    migrations.upgrade(settings.database_url)
+    execute(settings.database_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    message = asyncio.run(fail_to_start(create_app(settings)))
+    assert "the database's schema is of another version of the service" in message
+
+
+def test_a_fault_of_the_code_at_the_start_has_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrations, "upgrade", None)
+    message = asyncio.run(fail_to_start(create_app(Settings())))
+    assert message.startswith("Traceback")
+    assert "TypeError: 'NoneType' object is not callable" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"TASKAPI_SECRET_KEY=x", "TASKAPI_SECRET_KEY: Extra inputs are not permitted"),
+        (b"TASKAPI_LOGIN_LIMIT=often\nTASKAPI_DATABASE_CONNECTIONS=0", "; TASKAPI_DATABASE_CONN"),
+        (b"\xff", "the settings can't be read: "),
+    ],
+)
+def test_settings_that_can_not_be_used_are_said(content: bytes, reason: str) -> None:
+    Path(".env").write_bytes(content)
+    with pytest.raises(SystemExit, match=f"^taskapi can't start: .*{reason}"):
+        load_settings()
+
+
+def test_a_variable_that_names_no_setting_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_DATABSE_URL", "x")
+    with pytest.raises(SystemExit, match=r"start: no such setting: TASKAPI_DATABSE_URL$"):
+        load_settings()

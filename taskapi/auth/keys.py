@@ -4,7 +4,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from taskapi.settings import Settings
+from taskapi.settings import Misconfigured, Settings, weakness
 
 logger = logging.getLogger(__name__)
 
@@ -13,12 +13,12 @@ def load_secret_keys(settings: Settings, database: Path | None) -> list[str]:
     """The configured keys, or the one kept beside the database's file, made there if need be.
 
     Raises:
-        ValueError: there are none, and no file.
+        Misconfigured: there are none and no file, or it holds no key that can be used.
     """
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
     if database is None:
-        raise ValueError(
+        raise Misconfigured(
             "TASKAPI_SECRET_KEYS must be set where the database is a server, the same for all "
             "processes; `openssl rand -hex 32` makes a key"
         )
@@ -31,6 +31,8 @@ def _read_or_create(path: Path) -> str:
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # with mode 0600
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(descriptor)  # or a power failure may leave the name without the key
         try:
             os.link(draft, path)
             logger.info("made a secret key: %s", path)
@@ -38,4 +40,8 @@ def _read_or_create(path: Path) -> str:
             pass
         finally:
             Path(draft).unlink()
-    return path.read_text()
+    key = path.read_text()
+    fault = weakness(key)
+    if fault:
+        raise Misconfigured(f"the key in {path} {fault}; without that file a new one is made")
+    return key

@@ -117,7 +117,7 @@ def _rotate(
     if login is None:
         return None
     successor = {new.secret_hash: new for new in successors}.get(login.refresh_hash)
-    if successor and (rotated.rowcount or now - login.last_used_at < grace):
+    if successor and (rotated.rowcount or abs(now - login.last_used_at) < grace):
         return _access_token(login), successor
     logger.warning("refresh token replayed: login %d of user %d is ended", login.id, login.user_id)
     connection.execute(delete(sessions).where(sessions.c.id == login.id))

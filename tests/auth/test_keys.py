@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from taskapi.auth.keys import load_secret_keys
-from taskapi.settings import Settings
+from taskapi.settings import Misconfigured, Settings
 from tests.api import Api
 
 
@@ -73,3 +73,13 @@ def test_random_keys_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
         for _ in range(200):
             monkeypatch.setenv("TASKAPI_SECRET_KEYS", make(32))
             assert len(Settings().secret_keys) == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n", "0" * 64])
+def test_a_file_that_holds_no_key_is_not_used(tmp_path: Path, content: str) -> None:
+    """As a power failure may leave it: an empty key would sign tokens that anybody can make."""
+    secret = tmp_path / "taskapi.secret"
+    secret.write_text(content)
+    with pytest.raises(Misconfigured, match=f"the key in {secret} "):
+        load_secret_keys(Settings(), tmp_path / "taskapi.db")
+    assert secret.read_text() == content

@@ -1,0 +1,158 @@
+"""The service as a process that can be killed, started again and looked into.
+
+Its children come from a process that has imported everything already, so that a start takes what
+opening the database takes, and many fit into a test.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import httpx2
+from uvicorn.main import main as uvicorn
+
+from taskapi.settings import PREFIX
+from tests.api import PASSWORD
+from tests.server import FAST_HASHES, ROOT, free_port
+
+LONG = os.environ.get("FAULTS") == "long"
+"""Whether each experiment takes the time that its promise deserves, not what a suite can spare."""
+
+SETTINGS = {
+    **FAST_HASHES,
+    "TASKAPI_ACCESS_TOKEN_LIFETIME": "86400",  # longer than the longest experiment
+    "TASKAPI_SECRET_KEYS": "8f1c0a5d7b3e4926af04c1d2e6b79583",
+}
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["taskapi.app", "alembic.command", "pytest", __name__])
+
+
+def _serve(folder: Path, arguments: list[str], variables: Mapping[str, str]) -> None:
+    """The whole of the child: uvicorn, as its command line has it."""
+    os.setsid()
+    os.chdir(folder)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
+    os.environ.update(variables)
+    log = os.open("server.log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+    for stream in (0, 1, 2):
+        os.dup2(log, stream)
+    sys.stdin = os.fdopen(0, closefd=False)  # which uvicorn hands on to its workers
+    uvicorn(["taskapi.main:app", *arguments])
+
+
+class Service:
+    """One service, which keeps its port, settings and folder from one start to the next."""
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        """`options` are uvicorn's; `variables` are settings."""
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._arguments = [f"--port={self.port}", *options]
+        self._variables = {"PYTHONPATH": str(ROOT), **SETTINGS, **variables}
+        self._process: ForkServerProcess
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid
+        return self._process.pid
+
+    def start(self) -> float:
+        """Returns the seconds until it is ready."""
+        started = time.monotonic()
+        arguments = (self.folder, self._arguments, self._variables)
+        self._process = _FORKS.Process(target=_serve, args=arguments)
+        self._process.start()
+        while time.monotonic() < started + 60:
+            assert self._process.is_alive(), f"exit code {self._process.exitcode}: {self.log}"
+            if self.is_ready():
+                return time.monotonic() - started
+            time.sleep(0.02)
+        raise AssertionError(f"not ready: {self.log}")
+
+    def fail(self) -> int:
+        """Start what can't start; the exit code."""
+        arguments = (self.folder, self._arguments, self._variables)
+        self._process = _FORKS.Process(target=_serve, args=arguments)
+        self._process.start()
+        return self.wait(60)
+
+    def is_ready(self) -> bool:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+            try:
+                connection.request("GET", "/readyz")
+                return connection.getresponse().status == 200
+            except OSError:
+                return False
+
+    def wait_for_starts(self, count: int) -> None:
+        """Of processes that the first one has started, all in all."""
+        deadline = time.monotonic() + 60
+        while self.log.count("Application startup complete") < count:
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """As a crash does."""
+        os.killpg(self.pid, signal.SIGKILL)
+        self._process.join()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def wait(self, seconds: float) -> int:
+        """The exit code."""
+        self._process.join(seconds)
+        assert self._process.exitcode is not None, f"still there after {seconds} s"
+        return self._process.exitcode
+
+    def register(self, email: str = "anna@example.com") -> str:
+        """An account's access token."""
+        user = {"name": "Anna", "email": email, "password": PASSWORD}
+        assert httpx2.post(f"{self.url}/users", json=user).status_code == 201
+        form = {"grant_type": "password", "username": email, "password": PASSWORD}
+        token: str = httpx2.post(f"{self.url}/auth/token", data=form).json()["access_token"]
+        return token
+
+    def stop(self) -> None:
+        """However it is, nothing of it is left."""
+        if self._process.is_alive():
+            self.terminate()
+            self._process.join(15)
+        if self._process.is_alive():
+            self.kill()
+
+
+@contextmanager
+def running(folder: Path, *options: str, **variables: str) -> Iterator[Service]:
+    service = Service(folder, *options, **variables)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def resources(pid: int) -> tuple[float, int, int]:
+    """A process's memory in MiB, its open descriptors and its threads."""
+    process = Path(f"/proc/{pid}")
+    pages = int((process / "statm").read_text().split()[1])
+    megabytes = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return megabytes, len(list((process / "fd").iterdir())), len(list((process / "task").iterdir()))
