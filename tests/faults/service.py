@@ -76,12 +76,12 @@ class Service:
         arguments = (self.folder, self._arguments, self._variables)
         self._process = _FORKS.Process(target=_serve, args=arguments)
         self._process.start()
-        while time.monotonic() < started + 60:
-            assert self._process.is_alive(), f"exit code {self._process.exitcode}: {self.log}"
+        while self._process.is_alive() and time.monotonic() < started + 60:
             if self.is_ready():
                 return time.monotonic() - started
             time.sleep(0.02)
-        raise AssertionError(f"not ready: {self.log}")
+        self.stop()
+        raise AssertionError(f"not ready, exit code {self._process.exitcode}: {self.log}")
 
     def fail(self) -> int:
         """Start what can't start; the exit code."""
