@@ -47,12 +47,14 @@ def publish(arguments: argparse.Namespace, section: str, text: str) -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=PARTS, help="all of them by default")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them by default")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.8, help="for each measurement")
     parser.add_argument("--only", help="servers to compare, with commas; nothing is written then")
     arguments = parser.parse_args()
+    if not set(arguments.parts) <= set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     if not PROCESSORS:
         parser.error("this needs Linux")
     arguments.write = not arguments.only
