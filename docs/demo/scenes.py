@@ -1,4 +1,4 @@
-"""Plays the demonstration and draws its frames: `scenes.py WORKSHOP`.
+"""Plays the demonstration and draws its frames: `scenes.py WORKSHOP [--with-containers]`.
 
 The workshop is a folder with `taskapi.git`, the repository to clone. Every command is typed into a
 real shell and must end well, and every click happens in a real browser. Nothing waits a fixed time
@@ -41,6 +41,7 @@ class Stage:
             for name, value in os.environ.items()
             if not name.startswith(("TASKAPI_", "VIRTUAL_ENV", "PYTHON"))
         }
+        environment["PATH"] = os.environ["VIEWER_PATH"]
         environment["UV_PYTHON"] = str(workshop / "python3")
         self.film = Film()
         self.server = Terminal(workshop, environment, columns=COLUMNS, rows=ROWS)
@@ -65,11 +66,12 @@ class Stage:
         with self.film.at_most(at_most):
             before = time.monotonic()
             while waiting():
-                watch([self.server, self.client], 0.04)
+                printed = watch([self.server, self.client], 0.1)
                 now = time.monotonic()
                 self.film.clock += now - before
                 before = now
-                self.show()
+                if printed:
+                    self.show()
 
     def type(self, terminal: Terminal, text: str) -> None:
         for key in text:
@@ -152,22 +154,40 @@ def call(stage: Stage) -> None:
     stage.hold(3)
 
 
-def test(stage: Stage) -> None:
+def stop(stage: Stage) -> None:
     stage.together = False
-    stage.film.caption = ("Stop the server, run every test", "Остановить сервер и запустить тесты")
+    stage.film.caption = ("Stop the server", "Остановить сервер")
     stage.hold(0.5)
     stage.server.write("\x03")
     stage.wait(lambda: stage.server.ended() is not None, at_most=1)
     stage.hold(0.8)
     stage.clear(stage.server)
+
+
+def contain(stage: Stage) -> None:
+    stage.film.caption = (
+        "In containers: three replicas, PostgreSQL",
+        "В контейнерах, на PostgreSQL",
+    )
+    stage.run(stage.server, "docker compose up --detach --scale api=3", at_most=6, give_up=900)
+    stage.wait(ready, at_most=1)
+    services = "docker compose ps --format 'table {{.Name}}\t{{.Status}}'"
+    demand(stage.run(stage.server, services), "taskapi-api-3")
+    demand(stage.run(stage.server, f"curl -s -w '\\n' {API}/readyz"), "{")
+    stage.hold(2.5)
+    stage.run(stage.server, "docker compose down --volumes", at_most=3, give_up=120)
+    stage.hold(1)
+    stage.clear(stage.server)
+
+
+def test(stage: Stage) -> None:
     stage.film.caption = ("One command proves it all", "Одна команда проверяет всё")
-    printed = stage.run(stage.server, "uv run pytest", at_most=12, give_up=1500)
+    printed = stage.run(stage.server, "uv run pytest", at_most=12, give_up=5400)
     demand(printed, " passed")
     stage.hold(4)
-    print(re.findall(r"=+ (?:\x1b\[\d*m)*(\d+ passed.*)", printed)[-1])
 
 
-def play(workshop: Path) -> None:
+def play(workshop: Path, *, with_containers: bool) -> None:
     if ready():
         raise RuntimeError(f"something else answers at {API}: stop it first")
     stage = Stage(workshop)
@@ -176,6 +196,9 @@ def play(workshop: Path) -> None:
             start(stage)
             call(stage)
             DocsPage(browser, stage.film, workshop).create_a_task(f"{API}/docs")
+            stop(stage)
+            if with_containers:
+                contain(stage)
             test(stage)
         except Exception:
             print(stage.server.text(), stage.client.text(), sep="\n----\n", file=sys.stderr)
@@ -190,4 +213,4 @@ def play(workshop: Path) -> None:
 
 
 if __name__ == "__main__":
-    play(Path(sys.argv[1]))
+    play(Path(sys.argv[1]), with_containers="--with-containers" in sys.argv)
