@@ -39,11 +39,11 @@ class DocsPage:
         self.pointer = (500.0, 300.0)
 
     def create_a_task(self, url: str) -> None:
-        self.film.caption = ("The documentation page", "Страница документации")
+        self.film.begin("The documentation page", "Страница документации")
         self.page.goto(url)
         self.page.wait_for_selector(".opblock")
         self.show(1.5)
-        self.film.caption = ("Authorize: log in with Enter", "Вход по клавише Enter")
+        self.film.begin("Authorize: log in with Enter", "Вход по клавише Enter")
         self.click(".btn.authorize")
         self.click("#oauth_username")
         self.type("anna@example.com")
@@ -53,7 +53,7 @@ class DocsPage:
         self.page.wait_for_selector(".auth-container >> text=Logout")
         self.show(1.2)
         self.click(".btn-done")
-        self.film.caption = ("Try it out: create a task", "Создать задачу прямо здесь")
+        self.film.begin("Try it out: create a task", "Создать задачу прямо здесь")
         self.bring_up(CREATE)
         self.click(f"{CREATE} .opblock-summary-control")
         self.bring_up(f"{CREATE} textarea")

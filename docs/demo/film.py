@@ -23,7 +23,8 @@ class Shot:
 
     def html(self) -> str:
         caption, also = map(escape, self.caption)
-        label = f'<p class="speed">{self.speed:.0f}× speed</p>' if self.speed >= 1.5 else ""
+        speed = f"{self.speed:.0f}" if self.speed > 10 else f"{self.speed:.1f}"
+        label = f'<p class="speed">{speed}× speed</p>' if self.speed > 1 else ""
         return f'<header><p>{caption}</p><p class="also">{also}</p>{label}</header>{self.body}'
 
 
@@ -31,7 +32,14 @@ class Film:
     def __init__(self) -> None:
         self.clock = 0.0
         self.caption = ("", "")
+        self.scenes: dict[str, float] = {}
         self.shots: list[Shot] = []
+
+    def begin(self, caption: str, translation: str) -> None:
+        """Give what follows a caption."""
+        self.caption = (caption, translation)
+        self.scenes[caption] = self.clock
+        print(f"{self.clock:6.1f} s  {caption}", flush=True)
 
     def show(self, body: str) -> None:
         self.shots.append(Shot(self.clock, self.caption, body))
@@ -48,10 +56,6 @@ class Film:
                 replace(shot, moment=start + (shot.moment - start) / speed, speed=speed)
                 for shot in self.shots[first:]
             ]
-
-    def scenes(self) -> dict[str, float]:
-        """When each caption appears."""
-        return {shot.caption[0]: shot.moment for shot in reversed(self.shots)}
 
     def develop(self, browser: Any, folder: Path) -> int:  # noqa: ANN401 -- Playwright may be missing
         """Draw the frames into the folder, with `frames.ffconcat`, which lists them for ffmpeg."""

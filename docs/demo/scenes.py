@@ -81,7 +81,7 @@ class Stage:
             self.show()
 
     def run(
-        self, terminal: Terminal, command: str, *, at_most: float = 1, give_up: float = 60
+        self, terminal: Terminal, command: str, *, at_most: float = 2, give_up: float = 60
     ) -> str:
         """Type a command and see it through; returns what it printed."""
         self.type(terminal, command)
@@ -119,7 +119,7 @@ def demand(printed: str, *parts: str) -> None:
 
 
 def start(stage: Stage) -> None:
-    stage.film.caption = ("From a clone to a running server", "От клона до работающего сервера")
+    stage.film.begin("From a clone to a running server", "От клона до работающего сервера")
     stage.hold(1)
     stage.run(stage.server, "git clone taskapi.git")
     stage.run(stage.server, "cd taskapi")
@@ -134,29 +134,29 @@ def call(stage: Stage) -> None:
     session = readme.split("\n## A first session")[1].split("\n## ")[0]
     log_in, create, find, change, *_ = re.findall(r"```sh\n(.*?)```", session, re.DOTALL)
     stage.together = True
-    stage.film.caption = ("Register and log in", "Регистрация и вход")
+    stage.film.begin("Register and log in", "Регистрация и вход")
     stage.hold(0.8)
     demand(stage.session(log_in), '"name":"Анна"')
     stage.hold(1.5)
     stage.clear(stage.client)
-    stage.film.caption = (CREATE_TASKS, "Создание задач")
+    stage.film.begin(CREATE_TASKS, "Создание задач")
     demand(stage.session(create), '"title":"Купить хлеб"', '"status":"в процессе"')
     stage.hold(1.5)
-    stage.film.caption = ("List the tasks of one status", "Список задач с одним статусом")
+    stage.film.begin("List the tasks of one status", "Список задач с одним статусом")
     demand(stage.session(find), '[{"id":1')
     stage.hold(1.5)
-    stage.film.caption = ("Change the status; delete", "Смена статуса и удаление")
+    stage.film.begin("Change the status; delete", "Смена статуса и удаление")
     demand(stage.session(change), '"status":"завершена"', "204")
     stage.hold(2)
     stage.clear(stage.client)
-    stage.film.caption = (REFUSED, "Чужая задача недоступна")
+    stage.film.begin(REFUSED, "Чужая задача недоступна")
     demand(stage.session(SECOND_USER), "201", '"status":404')
     stage.hold(3)
 
 
 def stop(stage: Stage) -> None:
     stage.together = False
-    stage.film.caption = ("Stop the server", "Остановить сервер")
+    stage.film.begin("Stop the server", "Остановить сервер")
     stage.hold(0.5)
     stage.server.write("\x03")
     stage.wait(lambda: stage.server.ended() is not None, at_most=1)
@@ -165,15 +165,12 @@ def stop(stage: Stage) -> None:
 
 
 def contain(stage: Stage) -> None:
-    stage.film.caption = (
-        "In containers: three replicas, PostgreSQL",
-        "В контейнерах, на PostgreSQL",
-    )
+    stage.film.begin("In containers, on PostgreSQL", "В контейнерах, на PostgreSQL")
     stage.run(stage.server, "docker compose up --detach --scale api=3", at_most=6, give_up=900)
     stage.wait(ready, at_most=1)
-    services = "docker compose ps --format 'table {{.Name}}\t{{.Status}}'"
+    services = r"docker compose ps --format 'table {{.Name}}\t{{.Status}}'"
     demand(stage.run(stage.server, services), "taskapi-api-3")
-    demand(stage.run(stage.server, f"curl -s -w '\\n' {API}/readyz"), "{")
+    demand(stage.run(stage.server, rf"curl -s -w '\n' {API}/readyz"), "{")
     stage.hold(2.5)
     stage.run(stage.server, "docker compose down --volumes", at_most=3, give_up=120)
     stage.hold(1)
@@ -181,7 +178,7 @@ def contain(stage: Stage) -> None:
 
 
 def test(stage: Stage) -> None:
-    stage.film.caption = ("One command proves it all", "Одна команда проверяет всё")
+    stage.film.begin("One command proves it all", "Одна команда проверяет всё")
     printed = stage.run(stage.server, "uv run pytest", at_most=12, give_up=5400)
     demand(printed, " passed")
     stage.hold(4)
@@ -204,10 +201,8 @@ def play(workshop: Path, *, with_containers: bool) -> None:
             print(stage.server.text(), stage.client.text(), sep="\n----\n", file=sys.stderr)
             raise
         drawn = stage.film.develop(browser, workshop)
-    moments = stage.film.scenes()
-    for caption, moment in sorted(moments.items(), key=lambda scene: scene[1]):
-        print(f"{moment:6.1f} s  {caption}")
     print(f"{stage.film.clock:6.1f} s  the end; {drawn} different frames")
+    moments = stage.film.scenes
     excerpt = f"-ss {moments[CREATE_TASKS]:.2f} -to {moments[REFUSED]:.2f}"
     (workshop / "excerpt").write_text(excerpt)
 
