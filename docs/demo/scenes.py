@@ -203,8 +203,7 @@ def play(workshop: Path, *, with_containers: bool) -> None:
         drawn = stage.film.develop(browser, workshop)
     print(f"{stage.film.clock:6.1f} s  the end; {drawn} different frames")
     moments = stage.film.scenes
-    excerpt = f"-ss {moments[CREATE_TASKS]:.2f} -to {moments[REFUSED]:.2f}"
-    (workshop / "excerpt").write_text(excerpt)
+    (workshop / "excerpt").write_text(f"{moments[CREATE_TASKS]:.2f} {moments[REFUSED]:.2f}\n")
 
 
 if __name__ == "__main__":
