@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from taskapi import docs, errors, health, logs, migrations
+from taskapi import docs, errors, garbage, health, logs, migrations
 from taskapi.auth.keys import load_secret_keys
 from taskapi.auth.router import router as auth_router
 from taskapi.auth.throttle import LoginThrottle
@@ -122,7 +122,8 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     limiter = RateLimiter(settings.rate_limit_storage)
     app.state.registrations = Throttle(limiter, "registration", settings.registration_limit)
     app.state.login_throttle = LoginThrottle(limiter, settings)
-    yield
+    with garbage.left_alone():
+        yield
     await limiter.close()
     passwords.close()
     database.close()
