@@ -7,10 +7,10 @@ from sqlalchemy import text
 from sqlmodel import SQLModel, func, select
 
 import taskapi.auth.models
-import taskapi.idempotency
+import taskapi.http.idempotency
 import taskapi.tasks.models
 import taskapi.users.models  # noqa: F401 -- the tables register themselves
-from taskapi.engines import is_postgresql, open_engine
+from taskapi.database.engines import is_postgresql, open_engine
 from taskapi.settings import Settings
 
 LOCK = 8319104416

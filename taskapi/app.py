@@ -7,21 +7,24 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from taskapi import docs, errors, garbage, health, logs, migrations
-from taskapi.auth.keys import load_secret_keys
+from taskapi import docs, health
+from taskapi import logging as logs
 from taskapi.auth.router import router as auth_router
-from taskapi.auth.throttle import LoginThrottle
-from taskapi.auth.tokens import AccessTokens
-from taskapi.db import Database
-from taskapi.engines import describe
-from taskapi.http import BodyLimit, DefaultHeaders, HeadAsGet
-from taskapi.logs import RequestLog
-from taskapi.openapi import HEADERS, DocumentedAPI
-from taskapi.pagination import Cursors
-from taskapi.passwords import Passwords
-from taskapi.ratelimit import RateLimiter, Throttle
+from taskapi.database import migrations
+from taskapi.database.core import Database
+from taskapi.database.engines import describe
+from taskapi.http import exception_handlers as errors
+from taskapi.http.middleware import BodyLimitMiddleware, HeadMiddleware, SecurityHeadersMiddleware
+from taskapi.http.openapi import HEADERS, DocumentedAPI
+from taskapi.http.pagination import Cursors
+from taskapi.logging import RequestLoggingMiddleware
+from taskapi.rate_limit import RateLimiter, Throttle
+from taskapi.security.access_tokens import AccessTokens
+from taskapi.security.keys import load_secret_keys
+from taskapi.security.login_throttle import LoginThrottle
+from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
-from taskapi.start import BriefStart
+from taskapi.startup import StartupErrorMiddleware, gc_frozen
 from taskapi.tasks.router import router as tasks_router
 from taskapi.users.router import router as users_router
 
@@ -92,12 +95,12 @@ def _middleware(settings: Settings) -> list[Middleware]:
         expose_headers=list(HEADERS),
     )
     return [
-        Middleware(BriefStart),
-        Middleware(DefaultHeaders),
-        Middleware(RequestLog),
+        Middleware(StartupErrorMiddleware),
+        Middleware(SecurityHeadersMiddleware),
+        Middleware(RequestLoggingMiddleware),
         *([cross_origin] if settings.cors_origins else []),
-        Middleware(HeadAsGet),
-        Middleware(BodyLimit),
+        Middleware(HeadMiddleware),
+        Middleware(BodyLimitMiddleware),
     ]
 
 
@@ -122,7 +125,7 @@ async def _run(app: FastAPI) -> AsyncIterator[None]:
     limiter = RateLimiter(settings.rate_limit_storage)
     app.state.registrations = Throttle(limiter, "registration", settings.registration_limit)
     app.state.login_throttle = LoginThrottle(limiter, settings)
-    with garbage.left_alone():
+    with gc_frozen():
         yield
     await limiter.close()
     passwords.close()

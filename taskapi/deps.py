@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from taskapi.db import Database
-from taskapi.passwords import Passwords
-from taskapi.ratelimit import Throttle
+from taskapi.database.core import Database
+from taskapi.rate_limit import Throttle
+from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
 
 

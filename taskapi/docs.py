@@ -6,8 +6,8 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from taskapi.problem_details import example
-from taskapi.problems import PROBLEMS, NotFound
+from taskapi.exceptions import PROBLEMS, NotFound
+from taskapi.http.problem_details import example
 
 router = APIRouter(include_in_schema=False)
 

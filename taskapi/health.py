@@ -3,10 +3,10 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from taskapi import migrations
+from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
-from taskapi.openapi import responses
-from taskapi.problems import Unavailable
+from taskapi.exceptions import Unavailable
+from taskapi.http.openapi import responses
 
 router = APIRouter(tags=["health"])
 

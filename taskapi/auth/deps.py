@@ -8,16 +8,16 @@ from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy import Connection
 
 from taskapi.auth.service import is_live
-from taskapi.auth.throttle import LoginThrottle
-from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
-from taskapi.db import Database
-from taskapi.problems import Unauthorized
+from taskapi.database.core import Database
+from taskapi.exceptions import Unauthorized
+from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
+from taskapi.security.login_throttle import LoginThrottle
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 
-class Caller:
+class CurrentUser:
     """Whoever sent a valid access token, and the way to the database on their behalf.
 
     The caller's login is checked in the transaction that does the work, so that it is one trip to
@@ -77,7 +77,7 @@ class Authentication(SecurityBase):
         description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
     ).model
 
-    async def __call__(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> CurrentUser:
         """
         Raises:
             Unauthorized: there is no token, or not a valid one.
@@ -89,7 +89,7 @@ class Authentication(SecurityBase):
             )
         tokens: AccessTokens = request.app.state.tokens
         try:
-            return Caller(request.app.state.database, tokens.verify(encoded))
+            return CurrentUser(request.app.state.database, tokens.verify(encoded))
         except InvalidToken as error:
             raise _invalid_token(str(error)) from None
 
@@ -100,4 +100,4 @@ def _invalid_token(description: str) -> Unauthorized:
     return Unauthorized(description, headers={"WWW-Authenticate": challenge})
 
 
-CallerDep = Annotated[Caller, Depends(Authentication())]
+CurrentUserDep = Annotated[CurrentUser, Depends(Authentication())]

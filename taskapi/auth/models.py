@@ -3,16 +3,16 @@ from typing import ClassVar
 from sqlalchemy import Connection, delete
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Id, Moment, Resource, Text, table
+from taskapi.models import ID_COLUMN, Id, ResponseModel, Text, UTCDatetime, table
 
 
-class SessionFields(Resource):
+class SessionFields(ResponseModel):
     id: Id
-    created_at: Moment
+    created_at: UTCDatetime
     """When the user logged in with the password."""
-    last_used_at: Moment
+    last_used_at: UTCDatetime
     """When the login was last refreshed."""
-    expires_at: Moment
+    expires_at: UTCDatetime
     """When the login ends, unless it is refreshed before."""
     client: Text = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
     """What the client called itself when logging in (its User-Agent)."""

@@ -9,8 +9,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
-from taskapi.problems import ContentTooLarge, InvalidTokenRequest, Problem
-from taskapi.schemas import Line
+from taskapi.exceptions import ContentTooLarge, InvalidTokenRequest, Problem
+from taskapi.models import NonBlankStr
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -30,7 +30,7 @@ class PasswordGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["password"]
-    username: Annotated[Line, StringConstraints(max_length=254), Field(examples=[EMAIL])]
+    username: Annotated[NonBlankStr, StringConstraints(max_length=254), Field(examples=[EMAIL])]
     """The e-mail."""
     password: SecretStr = Field(min_length=1, max_length=128, examples=[PASSWORD])
 

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from taskapi.auth import service
-from taskapi.auth.deps import AccessTokensDep, CallerDep, LoginThrottleDep
+from taskapi.auth.deps import AccessTokensDep, CurrentUserDep, LoginThrottleDep
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.oauth2 import (
     OAuth2Route,
@@ -12,12 +12,8 @@ from taskapi.auth.oauth2 import (
     Revocation,
     TokenResponse,
 )
-from taskapi.auth.refresh import RefreshToken
-from taskapi.auth.tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
-from taskapi.openapi import responses
-from taskapi.pagination import Items, Page, PagerDep
-from taskapi.problems import (
+from taskapi.exceptions import (
     ContentTooLarge,
     InvalidGrant,
     InvalidRequest,
@@ -27,8 +23,12 @@ from taskapi.problems import (
     Unauthorized,
     Unavailable,
 )
-from taskapi.ratelimit import client_address
-from taskapi.schemas import PathId
+from taskapi.http.openapi import responses
+from taskapi.http.pagination import PageOf, PageParams, PagerDep
+from taskapi.models import PathId
+from taskapi.rate_limit import client_address
+from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
+from taskapi.security.refresh_tokens import RefreshToken
 
 router = APIRouter(prefix="/auth", tags=["auth"])
 
@@ -92,8 +92,8 @@ async def revoke_token(
 
 @sessions.get("", responses=responses(headers={200: ("Link",)}))
 async def list_sessions(
-    caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
-) -> Items[SessionPublic]:
+    caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
+) -> PageOf[SessionPublic]:
     """List one's own logins, by id. The `Link` header leads to the next page."""
     position = pager.position(page)
     logins = await caller.read(service.list_sessions, caller.login, page, position)
@@ -101,13 +101,13 @@ async def list_sessions(
 
 
 @sessions.delete("", status_code=204)
-async def end_other_sessions(caller: CallerDep) -> None:
+async def end_other_sessions(caller: CurrentUserDep) -> None:
     """End all of one's own logins but the one that the request is made with."""
     await caller.write(service.end_other_sessions, caller.login)
 
 
 @sessions.delete("/{session_id}", status_code=204, responses=responses(NotFound))
-async def end_session(caller: CallerDep, session_id: PathId) -> None:
+async def end_session(caller: CurrentUserDep, session_id: PathId) -> None:
     """End a login of one's own: its tokens are not accepted from now on."""
     await caller.write(service.end_session, caller.user_id, session_id)
 

@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from taskapi.auth.models import SessionPublic, end_sessions, sessions
-from taskapi.auth.refresh import RefreshToken
-from taskapi.auth.tokens import AccessToken
-from taskapi.db import Database
-from taskapi.pagination import Page, Position
-from taskapi.passwords import Passwords, Verification
-from taskapi.problems import InvalidGrant, NotFound
-from taskapi.schemas import add, utc_now
+from taskapi.database.core import Database
+from taskapi.exceptions import InvalidGrant, NotFound
+from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.models import add, utc_now
+from taskapi.security.access_tokens import AccessToken
+from taskapi.security.passwords import Passwords, Verification
+from taskapi.security.refresh_tokens import RefreshToken
 from taskapi.users.models import users
 from taskapi.users.service import Credentials, find_credentials
 
@@ -135,7 +135,7 @@ def is_live(connection: Connection, token: AccessToken) -> bool:
 
 
 def list_sessions(
-    connection: Connection, token: AccessToken, page: Page, position: Position | None
+    connection: Connection, token: AccessToken, page: PageParams, position: CursorPosition | None
 ) -> list[SessionPublic]:
     """The user's logins; one more than fits the page, if there are any more."""
     mine = select(sessions).where(

@@ -8,8 +8,18 @@ from pydantic_core import CoreSchema
 from sqlalchemy import Enum, Index
 from sqlmodel import Field
 
-from taskapi.pagination import Page
-from taskapi.schemas import BYTEWISE, ID_COLUMN, Body, Id, Line, Moment, Resource, Text, table
+from taskapi.http.pagination import PageParams
+from taskapi.models import (
+    ID_COLUMN,
+    CodePointString,
+    Id,
+    NonBlankStr,
+    RequestModel,
+    ResponseModel,
+    Text,
+    UTCDatetime,
+    table,
+)
 
 
 class TaskStatus(StrEnum):
@@ -29,13 +39,15 @@ class TaskStatus(StrEnum):
         }
 
 
-Title = Annotated[Line, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])]
+Title = Annotated[
+    NonBlankStr, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])
+]
 Description = Annotated[
     Text, StringConstraints(max_length=10_000), pydantic.Field(examples=["Ржаной, два батона"])
 ]
 
 
-class TaskReplace(Body):
+class TaskReplace(RequestModel):
     """All of a task that its owner can set."""
 
     title: Title
@@ -63,7 +75,7 @@ class TaskPatch(TaskReplace):
     status: TaskStatus = Field(default=None)
 
 
-class TaskPublic(Resource):
+class TaskPublic(ResponseModel):
     id: Id
     """Given once, and never again to another task."""
     title: Title
@@ -71,8 +83,8 @@ class TaskPublic(Resource):
     status: TaskStatus
     user_id: Id
     """The owner."""
-    created_at: Moment
-    updated_at: Moment
+    created_at: UTCDatetime
+    updated_at: UTCDatetime
     """When a field changed last."""
 
 
@@ -111,7 +123,7 @@ class Task(StoredTask, table=True):
         )
     )
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=ID_COLUMN)
-    title_key: str = Field(sa_type=BYTEWISE)
+    title_key: str = Field(sa_type=CodePointString)
     """The title, folded: what the list is sorted by."""
     search_text: str
     """The title and the description, folded: what is searched."""
@@ -136,7 +148,7 @@ class TaskOrder(StrEnum):
     TITLE_DESCENDING = "-title"
 
 
-class TaskPage(Page):
+class TaskListParams(PageParams):
     status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
     """Only tasks with one of these statuses; all when there is none."""
     q: Annotated[Text, StringConstraints(max_length=200)] = ""

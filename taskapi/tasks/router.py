@@ -2,12 +2,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from taskapi.auth.deps import CallerDep
-from taskapi.etags import ReadPreconditions, WritePreconditions
-from taskapi.idempotency import IdempotencyKey
-from taskapi.openapi import responses
-from taskapi.pagination import Items, PagerDep
-from taskapi.problems import (
+from taskapi.auth.deps import CurrentUserDep
+from taskapi.exceptions import (
     ContentTooLarge,
     InvalidRequest,
     NotFound,
@@ -16,17 +12,21 @@ from taskapi.problems import (
     Unavailable,
     UnsupportedMediaType,
 )
-from taskapi.schemas import PathId
+from taskapi.http.etags import ReadPreconditions, WritePreconditions
+from taskapi.http.idempotency import IdempotencyKey
+from taskapi.http.openapi import responses
+from taskapi.http.pagination import PageOf, PagerDep
+from taskapi.models import PathId
 from taskapi.tasks import service
-from taskapi.tasks.listing import sort_value
 from taskapi.tasks.models import (
     StoredTask,
     TaskCreate,
-    TaskPage,
+    TaskListParams,
     TaskPatch,
     TaskPublic,
     TaskReplace,
 )
+from taskapi.tasks.queries import sort_value
 
 router = APIRouter(
     prefix="/tasks",
@@ -40,7 +40,7 @@ CHANGE = (NotFound, PreconditionFailed)
 
 @router.post("", status_code=201, responses=responses(*BODY, headers={201: ("Location", "ETag")}))
 async def create_task(
-    caller: CallerDep,
+    caller: CurrentUserDep,
     request: Request,
     response: Response,
     body: TaskCreate,
@@ -54,8 +54,8 @@ async def create_task(
 
 @router.get("", responses=responses(headers={200: ("Link", "X-Total-Count")}))
 async def list_tasks(
-    caller: CallerDep, page: Annotated[TaskPage, Query()], pager: PagerDep
-) -> Items[TaskPublic]:
+    caller: CurrentUserDep, page: Annotated[TaskListParams, Query()], pager: PagerDep
+) -> PageOf[TaskPublic]:
     """List one's own tasks. The `Link` header leads to the next page."""
     position = pager.position(page, page.sort)
     tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
@@ -65,7 +65,7 @@ async def list_tasks(
 
 @router.get("/{task_id}", responses=responses(NotFound, headers={200: ("ETag",), 304: ("ETag",)}))
 async def read_task(
-    caller: CallerDep, response: Response, task_id: PathId, conditions: ReadPreconditions
+    caller: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
     """Read a task of one's own."""
     task = await caller.read(service.get_task, caller.user_id, task_id, conditions)
@@ -74,7 +74,7 @@ async def read_task(
 
 @router.put("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
 async def replace_task(
-    caller: CallerDep,
+    caller: CurrentUserDep,
     response: Response,
     task_id: PathId,
     conditions: WritePreconditions,
@@ -87,7 +87,7 @@ async def replace_task(
 
 @router.patch("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
 async def update_task(
-    caller: CallerDep,
+    caller: CurrentUserDep,
     response: Response,
     task_id: PathId,
     conditions: WritePreconditions,
@@ -99,7 +99,9 @@ async def update_task(
 
 
 @router.delete("/{task_id}", status_code=204, responses=responses(*CHANGE))
-async def delete_task(caller: CallerDep, task_id: PathId, conditions: WritePreconditions) -> None:
+async def delete_task(
+    caller: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
+) -> None:
     """Delete a task of one's own."""
     await caller.write(service.delete_task, caller.user_id, task_id, conditions)
 

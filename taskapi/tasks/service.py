@@ -1,21 +1,21 @@
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.sql import Executable
 
-from taskapi.etags import Preconditions
-from taskapi.idempotency import recall, remember
-from taskapi.pagination import Position
-from taskapi.problems import NotFound
-from taskapi.schemas import add, columns, utc_now
-from taskapi.tasks.listing import count_of, page_of
+from taskapi.exceptions import NotFound
+from taskapi.http.etags import Preconditions
+from taskapi.http.idempotency import recall, remember
+from taskapi.http.pagination import CursorPosition
+from taskapi.models import add, columns, utc_now
 from taskapi.tasks.models import (
     StoredTask,
     TaskCreate,
-    TaskPage,
+    TaskListParams,
     TaskPublic,
     TaskReplace,
     fold,
     tasks,
 )
+from taskapi.tasks.queries import count_of, page_of
 
 _OWN = (tasks.c.user_id == bindparam("owner_id"), tasks.c.id == bindparam("task_id"))
 _READ = select(*columns(tasks, StoredTask)).where(*_OWN)
@@ -25,7 +25,7 @@ _DELETE = delete(tasks).where(*_OWN)
 
 
 def list_tasks(
-    connection: Connection, owner_id: int, page: TaskPage, position: Position | None
+    connection: Connection, owner_id: int, page: TaskListParams, position: CursorPosition | None
 ) -> tuple[list[TaskPublic], int | None]:
     """One more than fits the page, if there are any more; and the total, if it is asked for."""
     total = None

@@ -5,7 +5,15 @@ import pydantic
 from pydantic import AfterValidator, SecretStr, StringConstraints
 from sqlmodel import Field
 
-from taskapi.schemas import ID_COLUMN, Body, Id, Line, Moment, Resource, table
+from taskapi.models import (
+    ID_COLUMN,
+    Id,
+    NonBlankStr,
+    RequestModel,
+    ResponseModel,
+    UTCDatetime,
+    table,
+)
 
 # Closed networks have e-mails such as ann@corp.local, which the library would refuse.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
@@ -25,9 +33,9 @@ def normalize_email(email: str) -> str:
         raise ValueError("not a valid e-mail address") from None
 
 
-Name = Annotated[Line, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
+Name = Annotated[NonBlankStr, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
 EmailText = Annotated[
-    Line,
+    NonBlankStr,
     StringConstraints(max_length=254),
     pydantic.Field(examples=["anna@example.com"], json_schema_extra={"format": "email"}),
 ]
@@ -45,7 +53,7 @@ Password = Annotated[
 ]
 
 
-class UserReplace(Body):
+class UserReplace(RequestModel):
     """All of an account that its owner can set; the password stays when it is not sent."""
 
     name: Name
@@ -72,14 +80,14 @@ class UserPatch(UserReplace):
     """The login; its case makes no difference."""
 
 
-class UserPublic(Resource):
+class UserPublic(ResponseModel):
     """An account, as everyone who is logged in sees it."""
 
     id: Id
     """Given once, and never again to another account."""
     name: Name
     email: EmailText
-    created_at: Moment
+    created_at: UTCDatetime
 
 
 class User(UserPublic, table=True):

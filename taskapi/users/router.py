@@ -4,11 +4,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import SecretStr
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from taskapi.auth.deps import CallerDep
+from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
-from taskapi.openapi import responses
-from taskapi.pagination import Items, Page, PagerDep
-from taskapi.problems import (
+from taskapi.exceptions import (
     ContentTooLarge,
     EmailTaken,
     Forbidden,
@@ -20,8 +18,10 @@ from taskapi.problems import (
     Unavailable,
     UnsupportedMediaType,
 )
-from taskapi.ratelimit import client_address
-from taskapi.schemas import PathId
+from taskapi.http.openapi import responses
+from taskapi.http.pagination import PageOf, PageParams, PagerDep
+from taskapi.models import PathId
+from taskapi.rate_limit import client_address
 from taskapi.users import service
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 
@@ -63,28 +63,28 @@ async def create_user(
 
 @router.get("", responses=responses(Unauthorized, InvalidRequest, headers={200: ("Link",)}))
 async def list_users(
-    caller: CallerDep, page: Annotated[Page, Query()], pager: PagerDep
-) -> Items[UserPublic]:
+    caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
+) -> PageOf[UserPublic]:
     """List all accounts, by id. The `Link` header leads to the next page."""
     users = await caller.read(service.list_users, page, pager.position(page))
     return pager.cut(users, page)
 
 
 @router.get("/me", responses=responses(Unauthorized))
-async def read_me(caller: CallerDep) -> UserPublic:
+async def read_me(caller: CurrentUserDep) -> UserPublic:
     """Read the account that is logged in."""
     return await caller.read(service.get_user, caller.user_id)
 
 
 @router.get("/{user_id:other_than_me}", responses=responses(Unauthorized, NotFound, InvalidRequest))
-async def read_user(caller: CallerDep, user_id: PathId) -> UserPublic:
+async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
     """Read an account."""
     return await caller.read(service.get_user, user_id)
 
 
 @router.put("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
 async def replace_user(
-    caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
+    caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
 ) -> UserPublic:
     """Replace the name and the e-mail of one's own account, and the password if it is sent."""
     return await _update(caller, passwords, user_id, body)
@@ -92,7 +92,7 @@ async def replace_user(
 
 @router.patch("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
 async def update_user(
-    caller: CallerDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
+    caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
 ) -> UserPublic:
     """Change the fields of one's own account that are sent."""
     return await _update(caller, passwords, user_id, body)
@@ -101,13 +101,13 @@ async def update_user(
 @router.delete(
     "/{user_id:other_than_me}", status_code=204, responses=responses(*OWN, InvalidRequest)
 )
-async def delete_user(caller: CallerDep, user_id: PathId) -> None:
+async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
     """Delete one's own account, with all its tasks and logins."""
     await caller.write(service.delete_user, caller.login, user_id)
 
 
 async def _update(
-    caller: CallerDep, passwords: PasswordsDep, user_id: int, changes: UserReplace
+    caller: CurrentUserDep, passwords: PasswordsDep, user_id: int, changes: UserReplace
 ) -> UserPublic:
     """Hashing is for the owner only, and not done while a transaction is open."""
     password_hash = None

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from taskapi.auth.models import end_sessions
-from taskapi.auth.tokens import AccessToken
-from taskapi.pagination import Page, Position
-from taskapi.problems import EmailTaken, Forbidden, NotFound
-from taskapi.schemas import add, columns, utc_now
+from taskapi.exceptions import EmailTaken, Forbidden, NotFound
+from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.models import add, columns, utc_now
+from taskapi.security.access_tokens import AccessToken
 from taskapi.users.models import (
     UserCreate,
     UserPublic,
@@ -33,7 +33,9 @@ class Credentials(NamedTuple):
     password_hash: str
 
 
-def list_users(connection: Connection, page: Page, position: Position | None) -> list[UserPublic]:
+def list_users(
+    connection: Connection, page: PageParams, position: CursorPosition | None
+) -> list[UserPublic]:
     """One more than fits the page, if there are any more."""
     start = position[1] if position else 0
     rows = connection.execute(_PAGE, {"start": start, "limit": page.limit + 1})

@@ -1,6 +1,6 @@
 """A session with a client that openapi-python-client generated as the package `client`.
 
-Type-checked and run by tests/test_clients.py: `python session.py http://127.0.0.1:8000`
+Type-checked and run by tests/clients/test_generated_clients.py: `python session.py http://127.0.0.1:8000`
 """
 
 import sys

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from taskapi.engines import database_file
+from taskapi.database.engines import database_file
 from tests.faults.load import Outcome, after, crowd, read_and_write
 from tests.faults.service import LONG, Service, children, resources
 

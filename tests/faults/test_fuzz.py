@@ -15,13 +15,13 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from taskapi.auth.tokens import ALGORITHM, AccessTokens, InvalidToken
-from taskapi.etags import NotModified, Preconditions
-from taskapi.idempotency import KEY_PATTERN
-from taskapi.pagination import Cursors
-from taskapi.problems import InvalidRequest, PreconditionFailed
+from taskapi.exceptions import InvalidRequest, PreconditionFailed
+from taskapi.http.etags import NotModified, Preconditions
+from taskapi.http.idempotency import KEY_PATTERN
+from taskapi.http.pagination import Cursors
+from taskapi.security.access_tokens import ALGORITHM, AccessTokens, InvalidToken
 from taskapi.settings import Settings
-from taskapi.start import load_settings
+from taskapi.startup import load_settings
 from tests.api import Api
 from tests.conftest import SECRET_KEY
 from tests.faults.service import LONG

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from taskapi.engines import database_file
+from taskapi.database.engines import database_file
 from tests.databases import execute
 from tests.faults.client import LOST, Client
 from tests.faults.service import LONG, Service

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from taskapi.engines import database_file
+from taskapi.database.engines import database_file
 from tests.databases import execute
 from tests.faults.client import Client
 from tests.faults.load import Outcome, after, create, crowd

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 
-from taskapi import migrations
+from taskapi.database import migrations
 from tests.databases import execute
 from tests.faults.service import Service, running
 from tests.server import ROOT

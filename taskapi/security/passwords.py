@@ -1,0 +1,98 @@
+import asyncio
+import os
+import secrets
+import sys
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from taskapi.exceptions import InvalidRequest, Unavailable
+
+T = TypeVar("T")
+
+QUEUE_PER_PROCESSOR = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    matches: bool
+    new_hash: str | None
+    """A hash with today's parameters, to be stored in place of an outdated one."""
+
+
+class Passwords:
+    """Argon2id hashes (RFC 9106), computed by as many threads as there are processors.
+
+    The threads are for nothing else and give way to other work. Passwords are compared after NFC,
+    so that it does not matter which keyboard composed an accent (RFC 8265, section 4.2.2).
+    """
+
+    def __init__(self, memory: int, iterations: int, *, refuse_common: bool) -> None:
+        """`memory` in KiB; `iterations` are passes over it."""
+        hasher = Argon2Hasher(memory_cost=memory, time_cost=iterations, parallelism=1)
+        self._hasher = PasswordHash((hasher,))
+        processors = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(
+            processors, initializer=_lower_priority if sys.platform == "linux" else None
+        )
+        self._pending = 0
+        self._most_pending = processors * (1 + QUEUE_PER_PROCESSOR)
+        self._decoy = self._hasher.hash(secrets.token_hex())
+        self._common = _common_passwords() if refuse_common else frozenset()
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+    async def hash(self, password: str) -> str:
+        """
+        Raises:
+            InvalidRequest: the password is one of the most common.
+            Unavailable: too many are waiting.
+        """
+        password = _normalize(password)
+        if password.lower() in self._common:
+            fault = "This password is one of the most common ones. Choose another."
+            raise InvalidRequest.of([{"in": "body", "pointer": "/password", "detail": fault}])
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> Verification:
+        """With no hash, take as long as with one, and match nothing.
+
+        Raises:
+            Unavailable: too many are waiting.
+        """
+        password = _normalize(password)
+        matches, new_hash = await self._run(
+            lambda: self._hasher.verify_and_update(password, password_hash or self._decoy)
+        )
+        return Verification(matches and password_hash is not None, new_hash)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if self._pending >= self._most_pending:
+            raise Unavailable("Too many passwords are being checked.", headers={"Retry-After": "2"})
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._pending -= 1
+
+
+def _lower_priority() -> None:
+    """On Linux this is the calling thread's priority only (setpriority(2))."""
+    os.setpriority(os.PRIO_PROCESS, 0, 10)
+
+
+def _normalize(password: str) -> str:
+    return unicodedata.normalize("NFC", password)
+
+
+def _common_passwords() -> frozenset[str]:
+    """The list takes time and memory, and is loaded only where it is used."""
+    lists: dict[str, list[str]] = import_module("zxcvbn.frequency_lists").FREQUENCY_LISTS
+    return frozenset(lists["passwords"])

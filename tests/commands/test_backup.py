@@ -1,0 +1,93 @@
+import sqlite3
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.commands import backup
+from taskapi.settings import Settings
+from tests.api import Api
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(url: str, copy: Path) -> str:
+        monkeypatch.setenv("TASKAPI_DATABASE_URL", url)
+        monkeypatch.setattr(sys, "argv", ["taskapi.commands.backup", str(copy)])
+        backup.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_a_copy_made_while_the_service_writes_is_whole_and_can_be_restored(
+    anna: Api,
+    settings: Settings,
+    tmp_path: Path,
+    start: Callable[[Settings], TestClient],
+    run: Run,
+) -> None:
+    copies = [tmp_path / f"copy{number}.db" for number in range(3)]
+    with ThreadPoolExecutor(5) as pool:
+        creations = [pool.submit(anna.create_task, f"Task {number}") for number in range(150)]
+        for copy in copies:
+            said = run(settings.database_url, copy)
+            assert said == f"{copy}: {copy.stat().st_size} bytes\n"
+            assert copy.stat().st_mode & 0o777 == 0o600
+        titles = {creation.result()["title"] for creation in creations}
+    counts = []
+    for copy in copies:
+        restored = settings.model_copy(update={"database_url": f"sqlite:///{copy}"})
+        again = Api(start(restored), anna.user_id, anna.email, anna.token)
+        tasks = again.get("/tasks?limit=100").json()
+        assert {task["title"] for task in tasks} <= titles
+        counts.append(int(again.get("/tasks?total=true").headers["x-total-count"]))
+        again.create_task()
+    assert counts == sorted(counts)
+
+
+@pytest.mark.usefixtures("anna")
+def test_nothing_is_overwritten(settings: Settings, tmp_path: Path, run: Run) -> None:
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(SystemExit, match=r"No copy was made: \[Errno 17\] File exists"):
+        run(settings.database_url, precious)
+    assert precious.read_text() == "precious"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_copy_of_a_damaged_database_is_not_made(tmp_path: Path, run: Run) -> None:
+    damaged = tmp_path / "damaged.db"
+    with sqlite3.connect(damaged) as connection:
+        connection.execute("CREATE TABLE numbers (number INTEGER)")
+        connection.executemany("INSERT INTO numbers VALUES (?)", [(n,) for n in range(10_000)])
+        connection.execute("CREATE INDEX of_numbers ON numbers (number)")
+    connection.close()
+    content = bytearray(damaged.read_bytes())
+    content[20_000:40_000] = bytes(20_000)
+    damaged.write_bytes(content)
+    with pytest.raises(SystemExit, match="the database is damaged"):
+        run(f"sqlite:///{damaged}", tmp_path / "copy.db")
+    assert list(tmp_path.iterdir()) == [damaged]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///nowhere.db", "unable to open database file"),
+        ("postgresql://db/taskapi", "This is for SQLite; PostgreSQL has pg_dump."),
+    ],
+)
+def test_what_can_not_be_copied_is_said(tmp_path: Path, url: str, message: str, run: Run) -> None:
+    with pytest.raises(SystemExit, match=message):
+        run(url, tmp_path / "copy.db")
+    assert list(tmp_path.iterdir()) == []

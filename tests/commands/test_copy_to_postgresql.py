@@ -1,0 +1,154 @@
+import hashlib
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.commands import copy_to_postgresql
+from taskapi.settings import Settings
+from tests.api import Api, log_in, refresh, request_token
+from tests.databases import PostgreSQL, execute
+
+Start = Callable[[Settings], TestClient]
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+@pytest.fixture
+def target(postgresql: PostgreSQL, request: pytest.FixtureRequest) -> str:
+    if request.config.getoption("database") == "sqlite":
+        pytest.skip("needs PostgreSQL")
+    return postgresql.create_database()
+
+
+@pytest.fixture
+def source(settings: Settings) -> Path:
+    return Path(settings.database_url.removeprefix("sqlite:///"))
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.iterdir()
+        if path.suffix != ".db-shm"
+    }
+
+
+def test_users_tasks_and_logins_go_on_where_they_were(
+    anna: Api, boris: Api, settings: Settings, start: Start, source: Path, target: str
+) -> None:
+    tasks = [anna.create_task(f"Задача {number}", status="завершена") for number in range(2500)]
+    login = request_token(anna.client, anna.email).json()
+    anna.delete(f"/tasks/{anna.create_task('The last one')['id']}")
+    boris.create_task("His")
+    boris.delete(f"/users/{boris.user_id}")
+    anna.post("/tasks", json={"title": "x"}, headers={"Idempotency-Key": "once"})
+    before = digest(source.parent)
+    moved = copy_to_postgresql.move(source, target)
+    assert moved == {"users": 1, "sessions": 2, "tasks": 2501, "idempotent_answers": 1}
+    assert digest(source.parent) == before
+    client = start(settings.model_copy(update={"database_url": target}))
+    again = Api(client, anna.user_id, anna.email, anna.token)
+    for path in ("/users/me", "/tasks?limit=100", "/tasks?sort=-title&total=true"):
+        assert again.get(path).json() == anna.get(path).json()
+    assert again.get("/tasks?total=true").headers["x-total-count"] == "2501"
+    assert again.get(f"/tasks/{tasks[0]['id']}").json() == tasks[0]
+    assert refresh(client, login["refresh_token"]).status_code == 200
+    log_in(client, anna.email)
+    repeat = again.post("/tasks", json={"title": "x"}, headers={"Idempotency-Key": "once"})
+    assert repeat.json()["id"] == 2503
+    assert again.create_task()["id"] == 2504
+    assert Api.register(client, "boris@example.com").user_id == boris.user_id + 1
+
+
+def test_ids_of_what_was_deleted_are_not_given_again(
+    anna: Api, settings: Settings, start: Start, source: Path, target: str
+) -> None:
+    last = anna.create_task()["id"]
+    anna.delete(f"/tasks/{last}")
+    copy_to_postgresql.move(source, target)
+    client = start(settings.model_copy(update={"database_url": target}))
+    again = Api(client, anna.user_id, anna.email, anna.token)
+    assert again.create_task()["id"] == last + 1
+
+
+def test_a_target_with_rows_is_left_as_it_is(
+    anna: Api, settings: Settings, start: Start, source: Path, target: str
+) -> None:
+    anna.create_task()
+    client = start(settings.model_copy(update={"database_url": target}))
+    Api.register(client, "vera@example.com")
+    with pytest.raises(copy_to_postgresql.CopyError, match="is not empty: there are rows in users"):
+        copy_to_postgresql.move(source, target)
+    assert execute(target, "SELECT email FROM users") == [("vera@example.com",)]
+    assert execute(target, "SELECT count(*) FROM tasks") == [(0,)]
+
+
+def test_a_row_that_the_target_refuses_leaves_it_empty(
+    anna: Api, source: Path, target: str
+) -> None:
+    anna.create_task()
+    with sqlite3.connect(source) as connection:
+        connection.execute("UPDATE tasks SET title = 'NUL ' || char(0)")
+    connection.close()
+    with pytest.raises(copy_to_postgresql.CopyError, match="NUL"):
+        copy_to_postgresql.move(source, target)
+    assert execute(target, "SELECT count(*) FROM users") == [(0,)]
+
+
+def test_rows_that_do_not_arrive_are_missed(anna: Api, source: Path, target: str) -> None:
+    anna.create_task()
+    swallow = "CREATE RULE swallow AS ON INSERT TO tasks DO INSTEAD NOTHING"
+    execute(target, swallow)
+    with pytest.raises(copy_to_postgresql.CopyError, match="0 of 1 rows of tasks arrived"):
+        copy_to_postgresql.move(source, target)
+    assert execute(target, "SELECT count(*) FROM users") == [(0,)]
+
+
+def test_schemas_that_differ_are_refused(anna: Api, source: Path, target: str) -> None:
+    assert anna.get("/users/me").status_code == 200
+    execute(target, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    with pytest.raises(
+        copy_to_postgresql.CopyError, match="PostgreSQL: the schema is that of a newer version"
+    ):
+        copy_to_postgresql.move(source, target)
+    execute(target, "DROP TABLE alembic_version")
+    with pytest.raises(
+        copy_to_postgresql.CopyError, match=r"PostgreSQL: .* Run `alembic upgrade head` there"
+    ):
+        copy_to_postgresql.move(source, target)
+
+
+@pytest.mark.usefixtures("anna")
+def test_the_command_counts_what_it_moved(
+    source: Path,
+    target: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TASKAPI_DATABASE_URL", target)
+    monkeypatch.setattr(sys, "argv", ["taskapi.commands.copy_to_postgresql", str(source)])
+    copy_to_postgresql.main()
+    assert capsys.readouterr().out.split() == [
+        *("1", "users"),
+        *("0", "idempotent_answers"),
+        *("1", "sessions"),
+        *("0", "tasks"),
+    ]
+    with pytest.raises(SystemExit, match=r"Nothing was moved\. The PostgreSQL"):
+        copy_to_postgresql.main()
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///other.db", "TASKAPI_DATABASE_URL must be the URL of the PostgreSQL database"),
+        ("postgresql://db/taskapi", "There is no file nowhere.db"),
+    ],
+)
+def test_what_can_not_be_moved_is_said(url: str, message: str) -> None:
+    with pytest.raises(copy_to_postgresql.CopyError, match=message):
+        copy_to_postgresql.move(Path("nowhere.db"), url)

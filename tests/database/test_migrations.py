@@ -1,0 +1,142 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from fastapi.testclient import TestClient
+from sqlmodel import SQLModel
+
+from taskapi.database import migrations
+from taskapi.database.engines import is_postgresql, open_engine
+from taskapi.database.migrations import REVISIONS
+from taskapi.security.access_tokens import AccessToken, AccessTokens
+from taskapi.settings import Settings
+from tests.api import Api
+from tests.conftest import SECRET_KEY
+from tests.databases import execute, schema
+from tests.server import ROOT
+
+Start = Callable[[Settings], TestClient]
+CreateDatabase = Callable[[], str]
+
+
+def test_the_code_knows_all_revisions_without_alembic() -> None:
+    script = ScriptDirectory.from_config(migrations.config_for(""))
+    assert [each.revision for each in script.walk_revisions()] == list(REVISIONS)
+
+
+def test_the_migrations_make_the_schema_that_the_models_declare(
+    create_database: CreateDatabase,
+) -> None:
+    migrated, declared = create_database(), create_database()
+    migrations.upgrade(migrated)
+    command.check(migrations.config_for(migrated))
+    engine = open_engine(declared)
+    SQLModel.metadata.create_all(engine)
+    engine.dispose()
+    assert schema(migrated) == schema(declared)
+
+
+def test_every_migration_goes_down_and_up_again(create_database: CreateDatabase) -> None:
+    url = create_database()
+    nothing = schema(url)
+    config = migrations.config_for(url)
+    for revision in reversed(REVISIONS):
+        command.upgrade(config, revision)
+        after = schema(url)
+        command.downgrade(config, "-1")
+        command.upgrade(config, revision)
+        assert schema(url) == after
+    command.downgrade(config, "base")
+    assert [line for line in schema(url) if "sqlite_sequence" not in line] == nothing
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_rows_of_every_release_are_kept(
+    create_database: CreateDatabase, settings: Settings, start: Start, revision: str
+) -> None:
+    """A new migration needs rows in `tests/released`, made by hand for the tables as they are."""
+    url = create_database()
+    config = migrations.config_for(url)
+    command.upgrade(config, revision)
+    rows = (ROOT / "tests" / "released" / f"{revision}.sql").read_text()
+    for statement in rows.split(";\n"):
+        execute(url, statement.replace(":", r"\:"))
+    if is_postgresql(url):
+        execute(url, "SELECT setval('tasks_id_seq', 6)")
+    migrations.upgrade(url)
+    client = start(settings.model_copy(update={"database_url": url}))
+    login = AccessToken(user_id=7, session_id=3, auth_time=datetime.now(UTC))
+    token = AccessTokens([SECRET_KEY], 900).issue(login)
+    anna = Api(client, 7, "Anna@example.com", token)
+    assert anna.get("/users/me").json()["created_at"] == "2026-11-24T10:00:00.000001Z"
+    assert [task["title"] for task in anna.get("/tasks", params={"q": "ХЛЕБ"}).json()] == [
+        "Купить хлеб"
+    ]
+    assert anna.create_task()["id"] == 7
+    command.downgrade(config, revision)
+    assert execute(url, "SELECT count(*) FROM tasks") == [(3,)]
+
+
+def test_of_migrations_started_at_once_one_does_the_work(create_database: CreateDatabase) -> None:
+    url = create_database()
+
+    def migrate(_: int) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            env={**os.environ, "TASKAPI_DATABASE_URL": url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return f"{done.returncode} {done.stderr.count('Running upgrade')}"
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(migrate, range(4))) == ["0 0"] * 3 + [f"0 {len(REVISIONS)}"]
+    assert execute(url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
+
+
+def test_a_migration_that_makes_a_table_anew_keeps_the_rows_that_refer_to_it(
+    anna: Api, settings: Settings, tmp_path: Path
+) -> None:
+    task = anna.create_task()
+    script = tmp_path / "change.py"
+    script.write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        "revision = 'change'\n"
+        f"down_revision = {REVISIONS[0]!r}\n"
+        "def upgrade():\n"
+        "    with op.batch_alter_table('users', recreate='auto') as users:\n"
+        "        users.add_column(sa.Column('note', sa.String()))\n"
+        "        users.alter_column('name', type_=sa.String(200))\n"
+    )
+    config = migrations.config_for(settings.database_url)
+    versions = ScriptDirectory.from_config(config).versions
+    config.set_main_option("version_locations", f"{versions}:{tmp_path}")
+    command.upgrade(config, "change")
+    assert "note" in str(schema(settings.database_url))
+    assert anna.get("/tasks").json() == [task]
+
+
+def test_the_schema_can_be_printed_for_another_to_run(
+    create_database: CreateDatabase, tmp_path: Path
+) -> None:
+    url, printed = create_database(), create_database()
+    config = migrations.config_for(url)
+    with (tmp_path / "schema.sql").open("w") as file:
+        config.output_buffer = file
+        command.upgrade(config, "head", sql=True)
+    script = (tmp_path / "schema.sql").read_text()
+    for statement in script.split(";\n"):
+        if statement.strip() not in {"", "BEGIN", "COMMIT"}:
+            execute(printed, statement)
+    migrations.upgrade(url)
+    assert schema(printed) == schema(url)

@@ -1,0 +1,70 @@
+"""Whatever a request reads, it is found by an index, and in order: a page costs what it shows."""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import Connection, event
+from sqlalchemy.sql import Executable
+
+from taskapi.database.engines import is_postgresql, open_engine
+from taskapi.settings import Settings
+from taskapi.tasks.models import TaskListParams, TaskOrder, TaskStatus
+from taskapi.tasks.queries import page_of
+from tests.api import Api
+from tests.rows import fill_tasks, fill_users
+
+USERS = 20
+TASKS_OF_EACH = 1000
+
+POSITIONS = {"id": "", "title": "title 500"}
+MOMENT = "2026-06-01T00:00:00+00:00"
+
+
+@pytest.fixture
+def connection(client: TestClient, settings: Settings) -> Iterator[Connection]:
+    """Statements that are executed on it are explained instead."""
+    assert client.get("/readyz").status_code == 200
+    url = settings.database_url
+    fill_users(url, USERS)
+    fill_tasks(url, USERS * TASKS_OF_EACH, f"n % {USERS} + 1")
+    engine = open_engine(url)
+    how = "EXPLAIN " if is_postgresql(url) else "EXPLAIN QUERY PLAN "
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def explain(*arguments: Any) -> tuple[str, object]:
+        _, _, statement, parameters, *_ = arguments
+        return (how + statement if statement.startswith("SELECT") else statement), parameters
+
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def plan(connection: Connection, statement: Executable, parameters: dict[str, object]) -> str:
+    rows = connection.execute(statement, parameters).cursor.fetchall()
+    return "\n".join(str(row[-1]) for row in rows)
+
+
+def test_a_page_is_one_range_of_an_index_on_the_users_own_tasks(connection: Connection) -> None:
+    for order, statuses, after in product(TaskOrder, (0, 1, 2), (False, True)):
+        page = TaskListParams(sort=order, status=list(TaskStatus)[:statuses], limit=20)
+        value = POSITIONS.get(order.removeprefix("-"), MOMENT)
+        explained = plan(connection, *page_of(7, page, (value, 5000) if after else None))
+        assert re.search(r"(Index Scan|SEARCH).* ix_tasks_user_id_\w+", explained), explained
+        assert re.search(r"Index Cond: .*user_id|\(user_id=\?", explained), explained
+        assert not re.search("Seq Scan|Bitmap|Sort|SCAN|TEMP B-TREE", explained), explained
+
+
+def test_the_statement_of_a_list_is_compiled_once(
+    anna: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failed: PostgreSQL's way to name the owner had no key in the cache of statements."""
+    with caplog.at_level("INFO", "sqlalchemy.engine.Engine"):
+        for _ in range(2):
+            assert anna.get("/tasks?total=true&q=x&status=новая").json() == []
+    assert "[cached since" in caplog.text
+    assert "[no key" not in caplog.text

@@ -1,0 +1,71 @@
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.database import core
+from taskapi.database.engines import open_engine
+from taskapi.settings import Settings
+from tests.api import Api, check_problem
+
+pytestmark = pytest.mark.database("sqlite")
+
+
+@pytest.fixture
+def connection(settings: Settings, client: TestClient) -> Iterator[sqlite3.Connection]:
+    """A connection from outside to the database of `client`."""
+    assert client.get("/readyz").status_code == 200
+    connection = sqlite3.connect(
+        settings.database_url.removeprefix("sqlite:///"), isolation_level=None
+    )
+    yield connection
+    connection.close()
+
+
+def test_sqlite_is_set_up_to_lose_nothing(
+    connection: sqlite3.Connection, settings: Settings
+) -> None:
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    engine = open_engine(settings.database_url)
+    with engine.connect() as own:
+        pragmas = [
+            own.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("foreign_keys", "synchronous", "busy_timeout")
+        ]
+    engine.dispose()
+    assert pragmas == [1, 2, 5000]
+
+
+def test_a_locked_database_is_temporarily_unavailable(
+    start: Callable[[Settings], TestClient], settings: Settings, connection: sqlite3.Connection
+) -> None:
+    impatient = {"database_url": settings.database_url + "?timeout=0.05"}
+    anna = Api.register(start(settings.model_copy(update=impatient)), "anna@example.com")
+    task = anna.create_task()
+    connection.execute("BEGIN IMMEDIATE")
+    answer = anna.delete(f"/tasks/{task['id']}")
+    check_problem(answer, 503, "unavailable")
+    assert answer.headers["retry-after"] == "1"
+    assert anna.get(f"/tasks/{task['id']}").json() == task
+    connection.execute("ROLLBACK")
+    assert anna.delete(f"/tasks/{task['id']}").status_code == 204
+
+
+def test_whoever_waits_too_long_for_a_turn_is_told_to_come_back(
+    start: Callable[[Settings], TestClient],
+    settings: Settings,
+    connection: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(core, "QUEUE_SECONDS", 0.05)
+    patient = {"database_url": settings.database_url + "?timeout=0.5"}
+    anna = Api.register(start(settings.model_copy(update=patient)), "anna@example.com")
+    connection.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: anna.post("/tasks", json={"title": "x"}), range(4)))
+    details = {check_problem(answer, 503, "unavailable")["detail"] for answer in answers}
+    assert "The database is too busy." in details
+    connection.execute("ROLLBACK")
+    assert anna.get("/tasks").json() == []

@@ -1,0 +1,175 @@
+import copy
+import json
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi.main import app
+from tests.documents.contract import breaking_changes, render
+from tests.operations import OPERATIONS, documented
+from tests.server import ROOT
+
+SNAPSHOT = (ROOT / "docs/openapi.json").read_text()
+Json = dict[str, Any]
+
+
+def test_no_change_breaks_the_clients_of_the_committed_document() -> None:
+    assert breaking_changes(json.loads(SNAPSHOT), app.openapi()) == []
+
+
+def test_the_committed_document_is_what_is_served(client: TestClient) -> None:
+    assert client.get("/openapi.json").json() == json.loads(SNAPSHOT)
+    assert render() == SNAPSHOT, (
+        "run: uv run python -m tests.documents.contract > docs/openapi.json"
+    )
+
+
+def schema(document: Json, name: str) -> Json:
+    found: Json = document["components"]["schemas"][name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d["paths"].pop("/tasks"), "GET /tasks is gone"),
+        (lambda d: schema(d, "TaskPublic")["properties"].pop("title"), "no longer has title"),
+        (lambda d: schema(d, "TaskPublic")["required"].remove("title"), "may lack title"),
+        (
+            lambda d: schema(d, "TaskCreate")["required"].append("description"),
+            "now requires description",
+        ),
+        (lambda d: schema(d, "TaskCreate")["properties"].pop("status"), "no longer takes status"),
+        (lambda d: schema(d, "TaskStatus")["enum"].pop(), "no longer takes завершена"),
+        (
+            lambda d: schema(d, "TaskCreate")["properties"]["title"].update(maxLength=100),
+            "narrower maxLength",
+        ),
+        (
+            lambda d: schema(d, "TaskPublic")["properties"]["id"].update(type="string"),
+            "another type",
+        ),
+        (
+            lambda d: d["paths"]["/tasks"]["get"]["parameters"].append(
+                {"in": "query", "name": "x", "required": True, "schema": {}}
+            ),
+            "parameter x is now required",
+        ),
+        (lambda d: d["paths"]["/tasks"]["get"].update(parameters=[]), "no longer takes the par"),
+        (
+            lambda d: d["paths"]["/tasks"]["post"]["responses"]["201"]["headers"].pop("ETag"),
+            "no longer has the header ETag",
+        ),
+        (lambda d: d["paths"]["/tasks"]["post"]["responses"].pop("201"), "no longer answers 201"),
+        (
+            lambda d: schema(d, "PasswordGrant")["required"].append("client_id"),
+            "now requires client_id",
+        ),
+        (lambda d: d["paths"]["/tasks"]["get"].update(operationId="x"), "another operationId"),
+    ],
+)
+def test_a_change_that_breaks_clients_is_told(
+    change: Callable[[Json], object], message: str
+) -> None:
+    changed = copy.deepcopy(app.openapi())
+    change(changed)
+    assert message in "\n".join(breaking_changes(app.openapi(), changed))
+
+
+def test_an_addition_breaks_nobody() -> None:
+    grown = copy.deepcopy(app.openapi())
+    grown["paths"]["/new"] = {"get": {"operationId": "x", "responses": {}}}
+    schema(grown, "TaskPublic")["properties"]["new"] = {"type": "string"}
+    schema(grown, "TaskPublic")["required"].append("new")
+    schema(grown, "TaskCreate")["properties"]["new"] = {"type": "string"}
+    schema(grown, "TaskCreate")["properties"]["title"]["maxLength"] = 300
+    grown["paths"]["/tasks"]["get"]["parameters"].append(
+        {"in": "query", "name": "x", "required": False, "schema": {"type": "string"}}
+    )
+    assert breaking_changes(app.openapi(), grown) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_operation_is_told_whole(operation: object) -> None:
+    told = documented(app)[str(operation)]
+    tags = {tag["name"] for tag in app.openapi()["tags"] if tag["description"]}
+    assert told["operationId"].replace("_", " ").title() == told["summary"]
+    assert told["description"]
+    assert set(told["tags"]) <= tags
+    for status, answer in told["responses"].items():
+        assert answer["description"]
+        assert "X-Request-ID" in answer["headers"]
+        assert ("Retry-After" in answer["headers"]) is (status in {"429", "503"})
+        assert ("WWW-Authenticate" in answer["headers"]) is (status == "401")
+
+
+def test_the_document_names_server_contact_licence_and_version() -> None:
+    document = app.openapi()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert document["info"]["version"] == project["version"]
+    assert document["info"]["license"]["identifier"] == project["license"]
+    assert document["info"]["contact"]
+    assert document["servers"][0]["url"] == "/"
+
+
+def test_statuses_have_names_for_languages_without_cyrillic_ones() -> None:
+    status = schema(app.openapi(), "TaskStatus")
+    assert status["enum"] == ["новая", "в процессе", "завершена"]
+    assert status["x-enum-varnames"] == ["NEW", "IN_PROGRESS", "DONE"]
+    assert len(status["x-enum-descriptions"]) == 3
+
+
+def unbounded(node: Any, path: str = "") -> list[str]:
+    """Strings, integers and arrays that say no limit."""
+    found = []
+    if isinstance(node, dict):
+        match node.get("type"):
+            case "string" if not node.keys() & {"maxLength", "enum", "const", "format"}:
+                found.append(path)
+            case "integer" if not {"minimum", "maximum"} <= node.keys():
+                found.append(path)
+            case "array" if "maxItems" not in node:
+                found.append(path)
+        for key, value in node.items():
+            found += unbounded(value, f"{path}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            found += unbounded(value, f"{path}/{index}")
+    return found
+
+
+def test_every_string_integer_and_array_has_its_bounds() -> None:
+    assert unbounded(app.openapi()) == []
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_request_and_answer_has_an_example(operation: object) -> None:
+    told = documented(app)[str(operation)]
+    for message in (told.get("requestBody", {}), *told["responses"].values()):
+        for content in message.get("content", {}).values():
+            examples = [example["value"] for example in content.get("examples", {}).values()]
+            for example in examples or [content["example"]]:
+                assert None not in json_values(example)
+
+
+def json_values(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return [leaf for child in value.values() for leaf in json_values(child)]
+    if isinstance(value, list):
+        return [leaf for child in value for leaf in json_values(child)]
+    return [value]
+
+
+def test_examples_of_tasks_have_russian_statuses() -> None:
+    post = app.openapi()["paths"]["/tasks"]["post"]
+    sent = post["requestBody"]["content"]["application/json"]["example"]
+    answered = post["responses"]["201"]["content"]["application/json"]["example"]
+    assert sent == {
+        "title": "Купить хлеб",
+        "description": "Ржаной, два батона",
+        "status": "новая",
+    }
+    assert answered.items() >= sent.items()

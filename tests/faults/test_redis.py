@@ -1,0 +1,101 @@
+"""Counting in Redis, for several processes."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from fastapi.testclient import TestClient
+
+from taskapi import rate_limit
+from taskapi.settings import Settings
+from tests.api import PASSWORD, Api, check_problem, request_token
+from tests.server import free_port
+
+Start = Callable[[Settings], TestClient]
+
+needs_redis = pytest.mark.skipif(
+    not shutil.which("redis-server"), reason="needs redis-server, of Debian's package of that name"
+)
+
+
+@contextmanager
+def run_redis(port: int, folder: Path) -> Iterator[redis.Redis]:
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    server = redis.Redis(port=port)
+    try:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                server.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.02)
+        yield server
+    finally:
+        server.close()
+        process.terminate()
+        process.wait(10)
+
+
+def fail(client: TestClient) -> int:
+    return request_token(client, "anna@example.com", "wrong password").status_code
+
+
+@needs_redis
+def test_processes_count_together_in_redis(
+    start: Start, settings: Settings, tmp_path: Path
+) -> None:
+    port = free_port()
+    with run_redis(port, tmp_path) as server:
+        shared = {"rate_limit_storage": f"redis://127.0.0.1:{port}/0"}
+        first, second = (start(settings.model_copy(update=shared)) for _ in range(2))
+        Api.register(first, "anna@example.com")
+        assert [fail(first) for _ in range(5)] + [fail(second) for _ in range(5)] == [401] * 10
+        for client in (first, second):
+            answer = request_token(client, "anna@example.com")
+            check_problem(answer, 429, "too-many-requests")
+            assert 0 < int(answer.headers["retry-after"]) <= 60
+        keys = server.keys()
+        assert isinstance(keys, list)
+        assert len(keys) == 4
+        assert "anna" not in str(keys)
+        assert -1 not in [server.ttl(key) for key in keys]
+
+
+def test_while_redis_is_away_each_process_counts_by_itself(
+    start: Start, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = {"rate_limit_storage": f"redis://127.0.0.1:{free_port()}/0"}
+    client = start(settings.model_copy(update=shared))
+    Api.register(client, "anna@example.com")
+    assert "rate limit storage unavailable" in caplog.text
+    assert [fail(client) for _ in range(10)] == [401] * 10
+    check_problem(request_token(client, "anna@example.com"), 429, "too-many-requests")
+
+
+@needs_redis
+def test_when_redis_is_back_processes_count_together_again(
+    start: Start, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limit, "STORAGE_RETRY_SECONDS", 0.1)
+    port = free_port()
+    shared = {"rate_limit_storage": f"redis://127.0.0.1:{port}/0"}
+    client = start(settings.model_copy(update=shared))
+    Api.register(client, "anna@example.com")
+    with run_redis(port, tmp_path) as server:
+        time.sleep(0.1)
+        assert request_token(client, "anna@example.com", PASSWORD).status_code == 200
+        assert fail(client) == 401
+        assert server.keys() != []
+
+
+def test_a_storage_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKAPI_RATE_LIMIT_STORAGE", "mongodb://localhost")
+    with pytest.raises(ValueError, match="rate_limit_storage"):
+        Settings()

@@ -1,0 +1,171 @@
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from pydantic import SecretStr
+
+from taskapi.models import utc_now
+from taskapi.settings import Settings
+from tests.api import Api, check_problem, refresh, request_token
+from tests.databases import execute
+
+Start = Callable[[Settings], TestClient]
+
+
+@pytest.fixture
+def login(anna: Api) -> dict[str, Any]:
+    """A second login of Anna's."""
+    tokens: dict[str, Any] = request_token(anna.client, anna.email).json()
+    return tokens
+
+
+def use(client: TestClient, tokens: dict[str, Any]) -> Response:
+    return client.get("/users/me", headers={"Authorization": f"Bearer {tokens['access_token']}"})
+
+
+def check_ended(answer: Response) -> None:
+    problem = check_problem(answer, 401, "invalid-grant")
+    assert problem["error"] == "invalid_grant"
+    assert answer.headers["www-authenticate"] == 'Bearer realm="taskapi"'
+
+
+def expire_grace(settings: Settings) -> None:
+    """Let the latest use of each refresh token be a minute ago."""
+    minute_ago = f"{utc_now() - timedelta(minutes=1):%F %T.%f}"
+    execute(settings.database_url, "UPDATE sessions SET last_used_at = :then", then=minute_ago)
+
+
+def test_a_refresh_token_gives_a_working_pair(client: TestClient, login: dict[str, Any]) -> None:
+    answer = refresh(client, login["refresh_token"])
+    new = answer.json()
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["pragma"] == "no-cache"
+    assert new.keys() == login.keys()
+    assert new["refresh_token"] != login["refresh_token"]
+    assert new["access_token"] != login["access_token"]
+    assert use(client, new).status_code == 200
+    assert refresh(client, new["refresh_token"]).status_code == 200
+
+
+def test_a_refresh_keeps_the_login_and_the_time_of_it(
+    client: TestClient, anna: Api, login: dict[str, Any]
+) -> None:
+    before = anna.get("/auth/sessions").json()[1]
+    refresh(client, login["refresh_token"])
+    after = anna.get("/auth/sessions").json()[1]
+    assert (after["id"], after["created_at"]) == (before["id"], before["created_at"])
+    assert after["last_used_at"] > before["last_used_at"]
+    assert after["expires_at"] > before["expires_at"]
+
+
+def test_only_hashes_of_refresh_tokens_are_stored(
+    settings: Settings, login: dict[str, Any]
+) -> None:
+    family, secret = login["refresh_token"].split(".")
+    assert len(secret) == 43  # 256 bits
+    stored = str(execute(settings.database_url, "SELECT * FROM sessions"))
+    assert family not in stored
+    assert secret not in stored
+
+
+def test_a_client_that_lost_the_answer_gets_the_same_token_again(
+    client: TestClient, login: dict[str, Any]
+) -> None:
+    first = refresh(client, login["refresh_token"]).json()
+    again = refresh(client, login["refresh_token"])
+    assert again.status_code == 200
+    assert again.json()["refresh_token"] == first["refresh_token"]
+    assert use(client, again.json()).status_code == 200
+    assert refresh(client, first["refresh_token"]).status_code == 200
+
+
+def test_racing_refreshes_all_succeed_and_leave_one_family(
+    client: TestClient, login: dict[str, Any]
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: refresh(client, login["refresh_token"]), range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+    assert refresh(client, answers[0].json()["refresh_token"]).status_code == 200
+
+
+def test_a_stolen_token_ends_with_thief_and_owner_logged_out(
+    client: TestClient,
+    settings: Settings,
+    login: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    thief = refresh(client, login["refresh_token"]).json()
+    expire_grace(settings)
+    with caplog.at_level(logging.WARNING, "taskapi"):
+        check_ended(refresh(client, login["refresh_token"]))
+    assert "refresh token replayed" in caplog.text
+    assert login["refresh_token"] not in caplog.text
+    check_ended(refresh(client, thief["refresh_token"]))
+    check_problem(use(client, thief), 401, "unauthorized")
+    check_problem(use(client, login), 401, "unauthorized")
+
+
+def test_any_earlier_token_is_a_replay_even_at_once(
+    client: TestClient, login: dict[str, Any]
+) -> None:
+    second = refresh(client, login["refresh_token"]).json()
+    third = refresh(client, second["refresh_token"]).json()
+    check_ended(refresh(client, login["refresh_token"]))
+    check_ended(refresh(client, third["refresh_token"]))
+
+
+def test_without_grace_a_second_use_is_a_replay(start: Start, settings: Settings) -> None:
+    client = start(settings.model_copy(update={"refresh_token_grace": 0}))
+    anna = Api.register(client, "anna@example.com")
+    tokens = request_token(client, anna.email).json()
+    assert refresh(client, tokens["refresh_token"]).status_code == 200
+    check_ended(refresh(client, tokens["refresh_token"]))
+    assert anna.get("/users/me").status_code == 200
+
+
+@pytest.mark.parametrize("token", ["x", ".", "a.b", "a.b.c", "é.é", "\0.\0", "x" * 200])
+def test_a_made_up_refresh_token_is_refused(
+    client: TestClient, login: dict[str, Any], token: str
+) -> None:
+    check_ended(refresh(client, token))
+    check_ended(refresh(client, login["access_token"][:200]))
+    assert use(client, login).status_code == 200
+
+
+def test_a_refresh_token_expires_when_it_is_not_used(start: Start, settings: Settings) -> None:
+    client = start(settings.model_copy(update={"refresh_token_lifetime": 1}))
+    anna = Api.register(client, "anna@example.com")
+    tokens = request_token(client, anna.email).json()
+    time.sleep(0.6)
+    tokens = refresh(client, tokens["refresh_token"]).json()
+    time.sleep(0.6)
+    tokens = refresh(client, tokens["refresh_token"]).json()
+    time.sleep(1)
+    check_ended(refresh(client, tokens["refresh_token"]))
+
+
+def test_a_refresh_token_dies_with_its_user(
+    client: TestClient, anna: Api, login: dict[str, Any]
+) -> None:
+    anna.delete(f"/users/{anna.user_id}")
+    check_ended(refresh(client, login["refresh_token"]))
+
+
+def test_refreshing_goes_on_while_keys_are_rotated(
+    start: Start, settings: Settings, client: TestClient, login: dict[str, Any]
+) -> None:
+    first = refresh(client, login["refresh_token"]).json()
+    new_key = SecretStr("9d7f3a1c5e8b2046f1e3d5c7b9a80214")
+    keys = (new_key, *settings.secret_keys)
+    rotated = start(settings.model_copy(update={"secret_keys": keys}))
+    again = refresh(rotated, login["refresh_token"])
+    assert again.json()["refresh_token"] == first["refresh_token"]
+    assert refresh(rotated, first["refresh_token"]).status_code == 200

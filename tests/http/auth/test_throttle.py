@@ -1,0 +1,176 @@
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import anyio
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from pydantic import ValidationError
+
+from taskapi.security.passwords import Passwords, Verification
+from taskapi.settings import Settings
+from tests.api import PASSWORD, Api, check_problem, log_in, request_token
+
+Start = Callable[[Settings], TestClient]
+Clients = Callable[[str], TestClient]
+
+
+@pytest.fixture
+def clients(client: TestClient) -> Clients:
+    """Clients of one service, from addresses of their own."""
+    assert client.get("/livez").status_code == 200
+    return lambda address: from_address(client, address)
+
+
+def from_address(client: TestClient, address: str) -> TestClient:
+    """The same running service, seen from another address."""
+    other = TestClient(client.app, client=(address, 50000), raise_server_exceptions=False)
+    other.portal = client.portal
+    return other
+
+
+def fail(client: TestClient, email: str) -> int:
+    return request_token(client, email, "wrong password").status_code
+
+
+def check_refused(answer: Response, most_seconds: int) -> None:
+    problem = check_problem(answer, 429, "too-many-requests")
+    seconds = int(answer.headers["retry-after"])
+    assert 0 < seconds <= most_seconds
+    assert problem["detail"] == f"Try again in {seconds} seconds."
+
+
+def check_login_refused(answer: Response, most_seconds: int = 60) -> None:
+    check_refused(answer, most_seconds)
+    assert answer.json()["error"] == "temporarily_unavailable"
+
+
+def test_ten_failures_a_minute_are_enough_at_one_account(anna: Api) -> None:
+    assert [fail(anna.client, anna.email) for _ in range(10)] == [401] * 10
+    check_login_refused(request_token(anna.client, anna.email))
+    check_login_refused(request_token(anna.client, anna.email.upper(), "wrong password"))
+
+
+def test_an_account_that_is_not_there_is_treated_the_same(client: TestClient) -> None:
+    assert [fail(client, "nobody@example.com") for _ in range(10)] == [401] * 10
+    check_login_refused(request_token(client, "nobody@example.com"))
+
+
+def test_a_success_makes_the_failures_of_the_account_forgotten(anna: Api) -> None:
+    for _ in range(3):
+        assert [fail(anna.client, anna.email) for _ in range(9)] == [401] * 9
+        log_in(anna.client, anna.email)
+
+
+def test_a_success_makes_the_failures_from_anywhere_forgotten(
+    start: Start, settings: Settings
+) -> None:
+    client = start(settings.model_copy(update={"login_account_limit": "3/hour"}))
+    anna = Api.register(client, "anna@example.com")
+    for _ in range(3):
+        assert [fail(client, anna.email) for _ in range(2)] == [401] * 2
+        log_in(client, anna.email)
+    assert [fail(client, anna.email) for _ in range(4)] == [401] * 3 + [429]
+
+
+def test_the_right_password_is_never_too_often(anna: Api) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda _: request_token(anna.client, anna.email), range(32))
+        assert {answer.status_code for answer in answers} == {200}
+
+
+def test_failures_at_once_count_as_failures_one_after_another(
+    anna: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = Passwords.verify
+    verified = []
+
+    async def verify_slowly(
+        self: Passwords, password: str, password_hash: str | None
+    ) -> Verification:
+        verified.append(password)
+        await anyio.sleep(0.02)
+        return await verify(self, password, password_hash)
+
+    monkeypatch.setattr(Passwords, "verify", verify_slowly)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
+    assert sorted(answers) == [401] * 10 + [429] * 20
+    assert len(verified) == 10
+
+
+def test_the_owner_gets_in_from_another_address(anna: Api, clients: Clients) -> None:
+    for _ in range(11):
+        fail(clients("192.0.2.1"), anna.email)
+    check_login_refused(request_token(clients("192.0.2.1"), anna.email))
+    assert request_token(clients("192.0.2.2"), anna.email).status_code == 200
+
+
+def test_another_account_is_not_affected(anna: Api, boris: Api) -> None:
+    for _ in range(11):
+        fail(anna.client, anna.email)
+    log_in(boris.client, boris.email)
+
+
+def test_a_hundred_failures_an_hour_are_enough_from_anywhere(anna: Api, clients: Clients) -> None:
+    for address in range(10):
+        assert [fail(clients(f"192.0.2.{address}"), anna.email) for _ in range(10)] == [401] * 10
+    check_login_refused(request_token(clients("198.51.100.1"), anna.email), 3600)
+
+
+def test_a_hundred_failures_a_minute_are_enough_from_one_address(
+    anna: Api, clients: Clients
+) -> None:
+    guesser = clients("192.0.2.1")
+    assert [fail(guesser, f"{number}@example.com") for number in range(100)] == [401] * 100
+    check_login_refused(request_token(guesser, anna.email))
+    assert request_token(clients("192.0.2.2"), anna.email).status_code == 200
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client(anna: Api, clients: Clients) -> None:
+    for number in range(10):
+        assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 401
+    check_login_refused(request_token(clients("2001:db8::ffff"), anna.email))
+    assert request_token(clients("2001:db8:0:1::1"), anna.email).status_code == 200
+
+
+def test_a_limit_can_be_set_and_ends(start: Start, settings: Settings) -> None:
+    client = start(settings.model_copy(update={"login_limit": "2/second"}))
+    anna = Api.register(client, "anna@example.com")
+    answers = [request_token(client, anna.email, "wrong password") for _ in range(20)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert refused
+    check_login_refused(refused[0], 1)
+    while (answer := request_token(client, anna.email)).status_code == 429:
+        check_login_refused(answer, 1)
+    assert answer.status_code == 200
+
+
+def test_limits_can_be_switched_off(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("LOGIN", "LOGIN_ACCOUNT", "LOGIN_ADDRESS", "REGISTRATION"):
+        monkeypatch.setenv(f"TASKAPI_{kind}_LIMIT", "")
+    kept = settings.model_dump(exclude={name for name in Settings.model_fields if "limit" in name})
+    client = start(Settings(**kept))
+    Api.register(client, "anna@example.com")
+    assert {fail(client, "anna@example.com") for _ in range(110)} == {401}
+
+
+def test_registrations_from_one_address_are_limited(start: Start, settings: Settings) -> None:
+    client = start(settings.model_copy(update={"registration_limit": "3/minute;5/hour"}))
+    for number in range(3):
+        Api.register(client, f"{number}@example.com")
+    user = {"name": "Anna", "email": "anna@example.com", "password": PASSWORD}
+    check_refused(client.post("/users", json=user), 60)
+    assert from_address(client, "192.0.2.1").post("/users", json=user).status_code == 201
+
+
+@pytest.mark.parametrize("limit", ["ten", "10", "10/fortnight", "-1/minute"])
+def test_a_limit_that_is_none_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setenv("TASKAPI_LOGIN_LIMIT", limit)
+    with pytest.raises(ValidationError, match=re.escape("login_limit")):
+        Settings()

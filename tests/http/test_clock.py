@@ -1,0 +1,181 @@
+"""The clock is set back and forward, and strikes the hours that are special."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from taskapi import models
+from taskapi.settings import Settings
+from tests.api import Api, check_problem, refresh, request_token
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+class Clock:
+    """What `models.utc_now`, the only clock that the service goes by, reads."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2027, 6, 1, 12, tzinfo=UTC)
+
+    def now(self, zone: object) -> datetime:
+        assert zone is UTC
+        self.moment += timedelta(microseconds=1)
+        return self.moment
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(models, "datetime", clock)
+    return clock
+
+
+@pytest.fixture
+def tokens(
+    clock: Clock,  # noqa: ARG001 -- comes first, so that the login is made by it
+    anna: Api,
+) -> dict[str, Any]:
+    logged_in: dict[str, Any] = request_token(anna.client, anna.email).json()
+    anna.token = logged_in["access_token"]
+    return logged_in
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The system's time zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", request.param)
+        time.tzset()
+        yield request.param
+    time.tzset()
+
+
+@pytest.mark.usefixtures("tokens")
+def test_set_back_nobody_is_logged_out(clock: Clock, anna: Api) -> None:
+    task = anna.create_task()
+    clock.moment -= 30 * DAY
+    path = f"/tasks/{task['id']}"
+    assert anna.get(path).json() == task
+    assert anna.patch(path, json={"title": "Then"}).status_code == 200
+    assert anna.get(path).headers["etag"] == '"2"'
+    assert len(anna.get("/auth/sessions").json()) == 2
+    assert request_token(anna.client, anna.email).status_code == 200
+
+
+def test_set_forward_access_tokens_expire_and_refresh(
+    clock: Clock, anna: Api, tokens: dict[str, Any]
+) -> None:
+    clock.moment += HOUR
+    refused = anna.get("/users/me")
+    check_problem(refused, 401, "unauthorized")
+    assert "has expired" in refused.headers["www-authenticate"]
+    anna.token = refresh(anna.client, tokens["refresh_token"]).json()["access_token"]
+    assert anna.get("/users/me").status_code == 200
+    clock.moment -= HOUR
+    assert anna.get("/users/me").status_code == 200
+
+
+def test_set_forward_by_more_than_its_lifetime_a_login_ends(
+    clock: Clock, anna: Api, tokens: dict[str, Any]
+) -> None:
+    clock.moment += 31 * DAY
+    check_problem(anna.get("/users/me"), 401, "unauthorized")
+    check_problem(refresh(anna.client, tokens["refresh_token"]), 401, "invalid-grant")
+
+
+def test_set_back_a_used_refresh_token_is_still_a_replay(
+    clock: Clock, anna: Api, tokens: dict[str, Any]
+) -> None:
+    """Or the clock would give a thief the hour that it was set back by."""
+    stolen = tokens["refresh_token"]
+    assert refresh(anna.client, stolen).status_code == 200
+    clock.moment -= HOUR
+    check_problem(refresh(anna.client, stolen), 401, "invalid-grant")
+    check_problem(anna.get("/users/me"), 401, "unauthorized")
+
+
+def test_clocks_of_replicas_may_differ_by_the_grace(
+    clock: Clock, anna: Api, tokens: dict[str, Any]
+) -> None:
+    first = refresh(anna.client, tokens["refresh_token"]).json()
+    clock.moment -= timedelta(seconds=9)
+    again = refresh(anna.client, tokens["refresh_token"])
+    assert again.json()["refresh_token"] == first["refresh_token"]
+
+
+@pytest.mark.usefixtures("tokens")
+def test_set_back_a_login_does_not_become_recent_for_longer(clock: Clock, anna: Api) -> None:
+    clock.moment -= HOUR
+    path = f"/users/{anna.user_id}"
+    check_problem(anna.patch(path, json={"email": "new@example.com"}), 401, "login-too-old")
+    anna.token = request_token(anna.client, anna.email).json()["access_token"]
+    assert anna.patch(path, json={"email": "new@example.com"}).status_code == 200
+
+
+@pytest.mark.usefixtures("tokens")
+def test_idempotency_keys_are_kept_for_a_day_by_the_clock(clock: Clock, anna: Api) -> None:
+    def create() -> int:
+        key = {"Idempotency-Key": "one"}
+        answer = anna.post("/tasks", json={"title": "x"}, headers=key)
+        assert answer.status_code == 201
+        task_id: int = answer.json()["id"]
+        return task_id
+
+    first = create()
+    clock.moment -= DAY
+    assert create() == first
+    clock.moment += 2 * DAY - timedelta(seconds=1)
+    anna.token = request_token(anna.client, anna.email).json()["access_token"]
+    assert create() == first
+    clock.moment += timedelta(seconds=2)
+    assert create() != first
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(2028, 2, 28, 23, 59, 59, 999_990, UTC),  # a leap day comes
+        datetime(2028, 2, 29, 12, tzinfo=UTC),
+        datetime(2027, 3, 28, 0, 59, 59, tzinfo=UTC),  # summer time begins in Europe
+        datetime(2027, 10, 31, 0, 59, 59, tzinfo=UTC),  # and ends, so that an hour comes twice
+        datetime(2027, 12, 31, 23, 59, 59, 999_990, UTC),
+        datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC),  # 2**31 - 1 seconds since 1970
+        datetime(2027, 6, 1, tzinfo=UTC),  # no fraction of a second
+    ],
+)
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"], indirect=True)
+@pytest.mark.usefixtures("zone")
+def test_whatever_the_day_moments_are_utc_and_in_order(
+    start: Callable[[Settings], TestClient],
+    settings: Settings,
+    clock: Clock,
+    moment: datetime,
+) -> None:
+    clock.moment = moment
+    anna = Api.register(start(settings), "anna@example.com")
+    made = [anna.create_task(str(number)) for number in range(3)]
+    clock.moment += 2 * HOUR
+    tokens = request_token(anna.client, anna.email).json()
+    anna.token = tokens["access_token"]
+    made.append(anna.create_task("later"))
+    listed = anna.get("/tasks?sort=created_at&limit=2")
+    rest = anna.get(listed.headers["link"].partition(">")[0][1:])
+    assert listed.json() + rest.json() == made
+    stamps = [task[name] for task in made for name in ("created_at", "updated_at")]
+    stamps += [anna.get("/users/me").json()["created_at"]]
+    for login in anna.get("/auth/sessions").json():
+        stamps += [login["created_at"], login["last_used_at"], login["expires_at"]]
+    for stamp in stamps:
+        assert stamp.endswith("Z")
+        assert abs(datetime.fromisoformat(stamp) - moment) < 31 * DAY
+    [session] = [login for login in anna.get("/auth/sessions").json() if login["current"]]
+    lifetime = datetime.fromisoformat(session["expires_at"]) - datetime.fromisoformat(
+        session["created_at"]
+    )
+    assert lifetime == 30 * DAY
+    assert refresh(anna.client, tokens["refresh_token"]).status_code == 200

@@ -1,0 +1,143 @@
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+
+from taskapi import exceptions
+from taskapi.http.middleware import MAX_BODY
+from tests.api import Api, check_problem, faults
+
+
+def test_an_unknown_path_is_a_problem(client: TestClient) -> None:
+    check_problem(client.get("/nothing/here"), 404, "not-found")
+
+
+@pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/"])
+def test_a_trailing_slash_is_not_redirected_to_the_host_of_the_request(
+    client: TestClient, path: str
+) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
+    check_problem(answer, 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/tasks", "GET, HEAD, POST"),
+        ("POST", "/tasks/1", "GET, HEAD, PUT, PATCH, DELETE"),
+        ("PATCH", "/users", "GET, HEAD, POST"),
+        ("GET", "/auth/token", "POST"),
+        ("HEAD", "/auth/token", "POST"),
+        ("OPTIONS", "/livez", "GET, HEAD"),
+        ("BREW", "/", "GET, HEAD"),
+        ("POST", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/users/me", "GET, HEAD"),
+        ("DELETE", "/users/me", "GET, HEAD"),
+        ("OPTIONS", "/users/me", "GET, HEAD"),
+    ],
+)
+def test_an_unknown_method_is_told_all_that_are_known(
+    client: TestClient, method: str, path: str, allowed: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == allowed
+    if method != "HEAD":
+        check_problem(answer, 405, "method-not-allowed")
+
+
+def test_a_head_request_is_answered_as_get_without_the_content(anna: Api) -> None:
+    task = anna.create_task()
+    for path in ("/tasks", f"/tasks/{task['id']}", "/livez", "/docs", "/openapi.json", "/x"):
+        get = anna.get(path, headers={"X-Request-ID": "same"})
+        head = anna.request("HEAD", path, headers={"X-Request-ID": "same"})
+        assert head.content == b""
+        assert (head.status_code, head.headers) == (get.status_code, get.headers)
+
+
+@pytest.mark.parametrize("bytes_", ["bytes=99999999-", "bytes=x", "bytes=5-1", "x=1", "bytes="])
+def test_a_range_that_can_not_be_is_no_fault_of_the_service(
+    client: TestClient, bytes_: str
+) -> None:
+    assert client.get("/docs/docs.js", headers={"Range": bytes_}).status_code < 500
+
+
+def post(api: Api, content: bytes, content_type: str | None) -> Response:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    return api.post("/tasks", content=content, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"]
+)
+def test_a_body_that_is_not_declared_as_json_is_an_unsupported_media_type(
+    anna: Api, content_type: str | None
+) -> None:
+    answer = post(anna, b'{"title":"x"}', content_type)
+    check_problem(answer, 415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "application/json; charset=utf-8", "application/x+json"]
+)
+def test_json_is_accepted_by_any_of_its_names(anna: Api, content_type: str) -> None:
+    assert post(anna, '{"title":"хлеб"}'.encode(), content_type).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b'{"title":', "Not JSON: Expecting value at character 9."),
+        (b'{"title":"x"}}', "Not JSON: Extra data at character 13."),
+        (b"\xff", "This can't be read as what the Content-Type header says."),
+        (b"[" * 100_000, "This can't be read as what the Content-Type header says."),
+        (b"", "Field required"),
+    ],
+)
+def test_a_body_that_is_not_json_is_invalid(anna: Api, body: bytes, detail: str) -> None:
+    answer = post(anna, body, "application/json")
+    assert faults(answer) == [("body", "")]
+    assert answer.json()["errors"][0]["detail"] == detail
+
+
+def test_a_body_up_to_the_limit_is_read_and_one_above_it_refused(anna: Api) -> None:
+    padding = b" " * (MAX_BODY - len(b'{"title":"x"}'))
+    assert post(anna, b'{"title":"x"}' + padding, "application/json").status_code == 201
+    answer = post(anna, b'{"title":"x"} ' + padding, "application/json")
+    check_problem(answer, 413, "content-too-large")
+
+
+def test_a_pointer_escapes_the_names_in_it(anna: Api) -> None:
+    answer = anna.post("/tasks", json={"title": "x", "a/b~c": 1})
+    assert faults(answer) == [("body", "/a~1b~0c")]
+
+
+def test_a_pointer_shows_no_control_characters_of_the_client(anna: Api) -> None:
+    answer = anna.get("/tasks?%13%00x%1b=1")
+    assert faults(answer) == [("query", "/\ufffd\ufffdx\ufffd")]
+    assert answer.json()["detail"] == "Not accepted: query /\ufffd\ufffdx\ufffd."
+
+
+def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
+    answer = post(anna, rb'{"title":"x","\ud800":1}', "application/json")
+    assert faults(answer) == [("body", "")]
+
+
+def test_no_more_faults_are_listed_than_a_person_reads(anna: Api) -> None:
+    answer = anna.post("/tasks", json={"x" * 1000 + str(number): 1 for number in range(100)})
+    places = faults(answer)
+    assert len(places) == exceptions.MAX_FAULTS
+    assert all(len(pointer) <= exceptions.MAX_POINTER for _, pointer in places)
+
+
+def test_a_fault_of_the_service_is_a_problem_that_tells_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("the secret cause")
+
+    monkeypatch.setattr("taskapi.health.Health", fail)
+    answer = client.get("/livez", headers={"X-Request-ID": "abc"})
+    problem = check_problem(answer, 500, "internal-error")
+    assert problem["instance"] == "abc"
+    assert "secret" not in answer.text
+    assert "the secret cause" in caplog.text

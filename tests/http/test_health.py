@@ -1,0 +1,51 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic import command
+from fastapi.testclient import TestClient
+
+from taskapi.database import migrations
+from taskapi.settings import Settings
+from tests.api import check_problem
+from tests.databases import execute
+
+
+def test_a_running_service_is_live_and_ready(client: TestClient) -> None:
+    live, ready = client.get("/livez"), client.get("/readyz")
+    assert (live.status_code, live.json()) == (200, {"status": "ok"})
+    assert (ready.status_code, ready.json()) == (
+        200,
+        {"status": "ok", "database_schema": "current"},
+    )
+
+
+def test_a_schema_that_is_behind_makes_the_service_not_ready_but_live(
+    client: TestClient, settings: Settings
+) -> None:
+    command.downgrade(migrations.config_for(settings.database_url), "base")
+    answer = client.get("/readyz")
+    problem = check_problem(answer, 503, "unavailable")
+    assert "behind: it is at revision none" in problem["detail"]
+    assert answer.headers["retry-after"] == "5"
+    assert client.get("/livez").status_code == 200
+
+
+def test_a_schema_that_is_ahead_is_said_and_served(client: TestClient, settings: Settings) -> None:
+    execute(settings.database_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["database_schema"]) == (200, "ahead")
+
+
+@pytest.mark.database("sqlite")
+def test_a_database_that_is_away_makes_the_service_not_ready_but_live(
+    start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    client = start(settings.model_copy(update={"database_url": f"sqlite:///{folder}/taskapi.db"}))
+    moved = folder.rename(tmp_path / "unmounted")
+    check_problem(client.get("/readyz"), 503, "unavailable")
+    assert client.get("/livez").status_code == 200
+    moved.rename(folder)
+    assert client.get("/readyz").status_code == 200

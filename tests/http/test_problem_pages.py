@@ -1,0 +1,50 @@
+from html import escape
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from taskapi.exceptions import PROBLEMS, Problem
+from tests.api import check_problem
+from tests.operations import documented
+
+each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
+
+
+@each_problem
+def test_every_problem_has_a_page_that_says_what_happened_and_what_to_do(
+    client: TestClient, problem: type[Problem]
+) -> None:
+    page = client.get(f"/problems/{problem.slug}")
+    assert page.status_code == 200
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert problem.__doc__
+    for text in (problem.title, problem.__doc__, problem.advice, str(problem.status)):
+        assert escape(text) in page.text
+
+
+def test_a_problem_that_is_not_there_has_no_page(client: TestClient) -> None:
+    check_problem(client.get("/problems/nothing"), 404, "not-found")
+
+
+def test_the_page_is_found_behind_a_prefix_too(client: TestClient) -> None:
+    behind_proxy = TestClient(client.app, root_path="/api")
+    assert behind_proxy.get("/api/nothing").json()["type"] == "/api/problems/not-found"
+
+
+def test_every_documented_error_is_a_problem_with_its_schema_and_example(
+    client: TestClient,
+) -> None:
+    assert isinstance(client.app, FastAPI)
+    schemas = client.app.openapi()["components"]["schemas"]
+    for operation in documented(client.app).values():
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                content = response["content"]["application/problem+json"]
+                schema = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
+                for example in content["examples"].values():
+                    assert str(example["value"]["status"]) == status
+                    assert set(schema["required"]) == set(example["value"])
+                assert list(response["content"]) == ["application/problem+json"]
+    assert "HTTPValidationError" not in schemas

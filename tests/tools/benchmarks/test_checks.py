@@ -1,0 +1,74 @@
+"""A server that is fast and wrong does not win."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.databases import execute
+from tests.tools.benchmarks.compare import measure
+from tests.tools.benchmarks.contenders import TASKAPI, Server, serve
+from tests.tools.benchmarks.operations import OPERATIONS, Workload
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what servers take")
+
+SECONDS = 0.2
+CLIENTS = 4
+
+FORGET_NEW = """CREATE TRIGGER forget AFTER INSERT ON tasks
+    BEGIN DELETE FROM tasks WHERE id = NEW.id; END"""
+FORGET_CHANGES = """CREATE TRIGGER forget AFTER UPDATE ON tasks WHEN NEW.description <> 'lost'
+    BEGIN UPDATE tasks SET description = 'lost' WHERE id = NEW.id; END"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with serve(TASKAPI) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def workload(server: Server) -> Workload:
+    return server.workload(users=3)
+
+
+def errors(server: Server, workload: Workload, operation: str) -> Counter[str]:
+    return measure(server, workload, operation, SECONDS, CLIENTS).errors
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_right_answers_count(server: Server, workload: Workload, operation: str) -> None:
+    measured = measure(server, workload, operation, SECONDS, CLIENTS)
+    assert measured.errors == Counter()
+    assert measured.rate > 0
+    assert 0 < measured.p50 <= measured.p99
+    assert measured.resident > 0
+
+
+@pytest.mark.parametrize(
+    ("operation", "trigger"),
+    [("create", FORGET_NEW), ("update", FORGET_CHANGES)],
+)
+def test_a_change_that_is_not_in_the_database_is_lost(
+    server: Server, workload: Workload, operation: str, trigger: str
+) -> None:
+    execute(server.database, trigger)
+    found = errors(server, workload, operation)
+    execute(server.database, "DROP TRIGGER forget")
+    assert found.keys() == {"lost"}
+
+
+def test_another_text_is_wrong(server: Server, workload: Workload) -> None:
+    execute(server.database, "UPDATE tasks SET title = title || '!'")
+    assert errors(server, workload, "read").keys() == {"wrong answer"}
+
+
+def test_a_shorter_page_is_wrong(server: Server, workload: Workload) -> None:
+    execute(server.database, "DELETE FROM tasks WHERE user_id < 4 AND id % 100 > 9")
+    assert errors(server, workload, "page").keys() == {"wrong answer"}
+
+
+def test_another_status_is_an_error(server: Server, workload: Workload) -> None:
+    execute(server.database, "DELETE FROM tasks")
+    assert errors(server, workload, "read").keys() == {"status 404"}

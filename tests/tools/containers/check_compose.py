@@ -1,0 +1,251 @@
+"""What compose.yaml brings up, with three replicas of the service, seen from outside."""
+
+import json
+import re
+import textwrap
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.api import PASSWORD, Api, log_in
+from tests.server import ROOT
+from tests.tools.containers.docker import compose, docker, fails, inspect, wait_until_ready
+
+REPLICAS = [f"taskapi-api-{number}" for number in (1, 2, 3)]
+SERVERS = [*REPLICAS, "taskapi-balancer-1", "taskapi-postgres-1", "taskapi-redis-1"]
+ONCE = ["taskapi-migrate-1", "taskapi-secrets-1"]
+
+
+def test_a_session_works_through_the_balancer(client: TestClient, anna: Api) -> None:
+    for status in ("новая", "в процессе", "завершена"):
+        anna.create_task("Купить хлеб", status=status)
+    found = anna.get("/tasks", params={"status": "в процессе"}).json()
+    assert [task["title"] for task in found] == ["Купить хлеб"]
+    done = anna.patch(f"/tasks/{found[0]['id']}", json={"status": "завершена"})
+    assert done.json()["status"] == "завершена"
+    assert client.post("/auth/revoke", data={"token": anna.token}).status_code == 200
+    assert anna.get("/tasks").status_code == 401
+
+
+def test_every_replica_answers(client: TestClient) -> None:
+    ours = f"round-{uuid.uuid4()}"
+    for _ in range(30):
+        client.get("/livez", headers={"X-Request-ID": ours})
+    counts = {name: docker("logs", name).count(ours) for name in REPLICAS}
+    print(counts)
+    assert sum(counts.values()) == 30
+    assert min(counts.values()) > 0
+
+
+def test_nobody_notices_that_a_replica_is_killed(anna: Api) -> None:
+    with ThreadPoolExecutor() as pool:
+        kill = pool.submit(docker, "kill", REPLICAS[1])
+        statuses = set()
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            statuses.add(anna.get("/tasks").status_code)
+    kill.result()
+    docker("start", REPLICAS[1])
+    assert statuses == {200}
+
+
+def fail_to_log_in(api: Api, forwarded_for: str) -> int:
+    form = {"grant_type": "password", "username": api.email, "password": "wrong"}
+    said = {"X-Forwarded-For": forwarded_for, "Forwarded": f"for={forwarded_for}"}
+    return api.client.post("/auth/token", data=form, headers=said).status_code
+
+
+def test_replicas_share_the_throttle_and_a_forged_address_does_not_evade_it(anna: Api) -> None:
+    statuses = [fail_to_log_in(anna, f"192.0.2.{number}") for number in range(12)]
+    assert statuses == [401] * 10 + [429] * 2
+
+    # Another client, with an address of its own, is not kept out.
+    login = (
+        "from http.client import HTTPConnection as C; c = C('balancer', 8000);"
+        f" c.request('POST', '/auth/token', 'grant_type=password&username={anna.email}"
+        f"&password={PASSWORD.replace(' ', '+')}',"
+        " {'Content-Type': 'application/x-www-form-urlencoded'}); print(c.getresponse().status)"
+    )
+    other = ["run", "--rm", "--network", "taskapi_edge", "taskapi", "python", "-c", login]
+    assert docker(*other) == "200"
+
+
+def test_a_proxy_is_believed_if_it_is_trusted(monkeypatch: pytest.MonkeyPatch, anna: Api) -> None:
+    networks = inspect("taskapi-balancer-1")["NetworkSettings"]["Networks"]
+    start = ["up", "--detach", "--no-build", "--no-deps", "balancer"]
+    with monkeypatch.context() as environment:
+        environment.setenv("TRUSTED_PROXY", networks["taskapi_edge"]["Gateway"])
+        compose(*start)
+    wait_until_ready(anna.client)
+    statuses = [fail_to_log_in(anna, f"192.0.2.{number}, 198.51.100.1") for number in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert fail_to_log_in(anna, "192.0.2.1, 198.51.100.2") == 401
+    compose(*start)
+    wait_until_ready(anna.client)
+
+
+def test_common_passwords_are_refused(client: TestClient) -> None:
+    user = {"name": "Anna", "email": f"{uuid.uuid4()}@example.com", "password": "password1"}
+    assert client.post("/users", json=user).status_code == 422
+
+
+@pytest.mark.parametrize("end", ["kill", "restart"])
+def test_while_the_database_is_away_the_answer_is_503_and_nothing_is_lost(
+    anna: Api, end: str
+) -> None:
+    statuses: set[int] = set()
+    longest = 0.0
+    acknowledged: set[int] = set()
+
+    def create() -> None:
+        nonlocal longest
+        asked = time.monotonic()
+        answer = anna.post(
+            "/tasks", json={"title": "Остаться"}, headers={"Idempotency-Key": str(uuid.uuid4())}
+        )
+        longest = max(longest, time.monotonic() - asked)
+        statuses.add(answer.status_code)
+        if answer.status_code == 201:
+            acknowledged.add(answer.json()["id"])
+        else:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert int(answer.headers["Retry-After"]) > 0
+
+    def away() -> None:
+        compose(end, "postgres")
+        if end == "kill":
+            time.sleep(4)
+            docker("start", "taskapi-postgres-1")
+
+    create()
+    with ThreadPoolExecutor() as pool:
+        ended = pool.submit(away)
+        while not ended.done():
+            create()
+            time.sleep(0.05)
+    ended.result()
+    restored = time.monotonic()
+    wait_until_ready(anna.client)
+    print(f"{len(acknowledged)} created, {statuses}, {longest:.1f} s at most,", end=" ")
+    print(f"ready {time.monotonic() - restored:.1f} s after the database was started")
+    create()
+    assert statuses <= {201, 503}
+    found: set[int] = set()
+    path = "/tasks?limit=100"
+    while path:
+        page = anna.get(path)
+        found |= {task["id"] for task in page.json()}
+        path = page.links.get("next", {}).get("url", "")
+    assert acknowledged <= found
+
+
+@pytest.mark.parametrize("name", SERVERS + ONCE)
+def test_each_container_is_hardened(name: str) -> None:
+    container = inspect(name)
+    host: dict[str, Any] = container["HostConfig"]
+    user, _, group = container["Config"]["User"].partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert host["ReadonlyRootfs"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Init"]
+    published = [port["HostIp"] for ports in host["PortBindings"].values() for port in ports]
+    assert published == (["127.0.0.1"] if name == "taskapi-balancer-1" else [])
+
+
+def test_the_service_can_write_to_tmp_alone() -> None:
+    def touch(path: str) -> list[str]:
+        return ["exec", REPLICAS[0], "touch", f"{path}/file"]
+
+    docker(*touch("/tmp"))  # noqa: S108 -- in the container
+    for path in ("/", "/app", "/app/taskapi", "/data", "/run/secrets", "/usr/bin", "/var/tmp"):  # noqa: S108
+        assert fails(*touch(path)), path
+
+
+def test_secrets_are_made_once_and_read_by_those_who_need_them() -> None:
+    names = ("postgres_password", "taskapi_database_url", "taskapi_secret_keys")
+    read = ["exec", REPLICAS[0], "cat", *(f"/run/secrets/{name}" for name in names)]
+    made = docker(*read)
+    compose("run", "--rm", "secrets")
+    assert docker(*read) == made
+    for name in names[1:]:
+        assert fails("exec", "taskapi-postgres-1", "cat", f"/run/secrets/{name}")
+    shown = json.dumps([inspect(name) for name in SERVERS + ONCE])
+    for secret in made.split():
+        assert secret not in shown
+
+
+def test_nothing_but_the_balancer_can_be_reached_from_its_network() -> None:
+    places = [("taskapi-postgres-1", 5432), ("taskapi-redis-1", 6379), (REPLICAS[0], 8000)]
+    addresses = [
+        (network["IPAddress"], port)
+        for name, port in places
+        for network in inspect(name)["NetworkSettings"]["Networks"].values()
+    ]
+    reach = f"""if True:
+        import socket
+        for place in [("balancer", 8000), *{addresses}]:
+            try:
+                socket.create_connection(place, timeout=2).close()
+                print(*place)
+            except OSError:
+                pass
+    """
+    network = ["run", "--rm", "--network=taskapi_edge", "taskapi"]
+    assert len(addresses) == 4
+    assert docker(*network, "python", "-c", reach) == "balancer 8000"
+
+
+def test_the_network_of_the_service_has_no_way_out() -> None:
+    connect = "import socket; socket.create_connection(('192.0.2.1', 80), timeout=2)"
+    assert fails("exec", REPLICAS[0], "python", "-c", connect)
+
+
+def test_a_new_replica_is_found_and_an_old_one_is_left(client: TestClient, anna: Api) -> None:
+    for replicas in (4, 3):
+        compose("up", "--detach", "--no-build", "--no-recreate", f"--scale=api={replicas}")
+        deadline = time.monotonic() + 20
+        while len(_answering(client)) != replicas:
+            assert time.monotonic() < deadline
+        assert anna.get("/tasks").status_code == 200
+
+
+def _answering(client: httpx2.Client) -> set[str]:
+    """The replicas that answer 20 requests."""
+    ours = f"round-{uuid.uuid4()}"
+    for _ in range(20):
+        client.get("/livez", headers={"X-Request-ID": ours})
+    names = docker("ps", "--filter", "name=taskapi-api-", "--format", "{{.Names}}").split()
+    return {name for name in names if ours in docker("logs", name)}
+
+
+def test_the_database_can_be_backed_up_and_a_signing_key_be_changed(
+    client: TestClient, anna: Api
+) -> None:
+    text = (ROOT / "docs/containers.md").read_text()
+    (dump,) = re.findall(r"`docker compose (exec postgres .*) > backup.sql`", text)
+    assert "CREATE TABLE public.tasks" in compose(*dump.replace("exec", "exec -T").split())
+
+    (script,) = re.findall(r'run --rm secrets python -c "\n(.*?)"\n', text, re.DOTALL)
+    compose("run", "--rm", "secrets", "python", "-c", textwrap.dedent(script))
+    compose("restart", "api")
+    wait_until_ready(client)
+    assert anna.get("/tasks").status_code == 200
+    keys = docker("exec", REPLICAS[0], "cat", "/run/secrets/taskapi_secret_keys")
+    assert len(keys.split(",")) == 2
+
+
+def test_logins_outlive_all_containers(client: TestClient, anna: Api) -> None:
+    task = anna.create_task("Пережить")
+    compose("down", "--timeout", "15")
+    compose("up", "--detach", "--no-build", "--scale=api=3")
+    wait_until_ready(client)
+    assert anna.get(f"/tasks/{task['id']}").json()["title"] == "Пережить"
+    assert log_in(client, anna.email)

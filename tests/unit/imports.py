@@ -1,0 +1,95 @@
+"""The layers of the package, and the diagram of its imports.
+
+`python -m tests.unit.imports` prints the diagram, for docs/architecture.md.
+"""
+
+import ast
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tests.server import ROOT
+
+PACKAGE = ROOT / "taskapi"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = (
+    ("main",),
+    ("app", "__main__", "commands.*"),
+    ("health", "docs"),
+    ("users.*", "tasks.*"),
+    ("auth.*",),
+    ("deps",),
+    ("startup",),
+    ("security.*",),
+    ("database.*", "http.*", "rate_limit"),
+    ("models", "exceptions", "logging"),
+    ("settings",),
+)
+"""From the top. A module imports from its own layer and from those below it."""
+
+Graph = dict[str, set[str]]
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(name: str) -> int:
+    return next(
+        index
+        for index, patterns in enumerate(LAYERS)
+        if any(fnmatch(name, pattern) for pattern in patterns)
+    )
+
+
+MODULES = [path for path in FILES if path.stem != "__init__"]
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of this package that a file imports, in either form of the statement."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules = {module(file) for file in MODULES}
+    return {name.removeprefix("taskapi.") for name in names} & modules
+
+
+def diagram() -> str:
+    """A box for each folder and for each module beside them, in Mermaid. Transitive arrows are
+    left out.
+    """
+    members: dict[str, list[str]] = {}
+    graph: Graph = {}
+    for path in MODULES:
+        name = module(path)
+        box = _box(name)
+        members.setdefault(box, []).append(name.rpartition(".")[2])
+        graph.setdefault(box, set()).update(_box(other) for other in imports(path))
+    lines = ["flowchart TD"]
+    for box, names in members.items():
+        label = box if names == [box] else f"<b>{box}/</b><br>{', '.join(names)}"
+        lines.append(f'  {box}["{label}"]')
+    lines += [f"  {box} --> {other}" for box in graph for other in sorted(_next(box, graph))]
+    return "\n".join(lines) + "\n"
+
+
+def _box(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _next(box: str, graph: Graph) -> set[str]:
+    others = graph[box] - {box}
+    return others - {far for other in others for far in _below(other, graph)}
+
+
+def _below(box: str, graph: Graph) -> set[str]:
+    others = graph[box] - {box}
+    return others | {far for other in others for far in _below(other, graph)}
+
+
+if __name__ == "__main__":
+    print(diagram(), end="")

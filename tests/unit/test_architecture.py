@@ -1,0 +1,63 @@
+"""The shape of the code: imports point one way, and stand at the top of their file."""
+
+import ast
+import re
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from taskapi.main import app
+from tests.server import ROOT
+from tests.unit.imports import FILES, MODULES, PACKAGE, diagram, imports, layer, module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module)
+def test_imports_point_down(path: Path) -> None:
+    above = {name for name in imports(path) if layer(name) < layer(module(path))}
+    assert above == set()
+
+
+def test_imports_make_no_circle() -> None:
+    order = TopologicalSorter({module(path): imports(path) for path in MODULES}).static_order()
+    assert set(order) == {module(path) for path in MODULES}
+
+
+def test_the_diagram_shows_the_imports() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    shown = document.split("```mermaid\n")[1].split("```")[0]
+    assert shown == diagram(), "run: uv run python -m tests.unit.imports"
+
+
+def test_the_document_says_what_each_module_is_for() -> None:
+    document = (ROOT / "docs/architecture.md").read_text()
+    described = re.findall(r"(?m)^\| `([\w/]+)\.py` \| \S", document)
+    modules = {module(path).replace(".", "/") for path in FILES if path.stem != "__init__"}
+    assert sorted(described) == sorted(modules)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_no_import_hides_in_a_function(path: Path) -> None:
+    top = ast.parse(path.read_text())
+    everywhere = [node for node in ast.walk(top) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert all(node in top.body for node in everywhere)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module)
+def test_files_stay_small(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 250
+    assert path.name != "__init__.py" or lines == []
+
+
+def test_handlers_are_thin() -> None:
+    for path in [*PACKAGE.rglob("router.py"), PACKAGE / "health.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.AsyncFunctionDef):
+                statements = [s for s in node.body if not isinstance(s, ast.Expr)]
+                assert len(statements) <= 5, f"{path}: {node.name}"
+
+
+def test_importing_the_application_makes_nothing(tmp_path: Path) -> None:
+    assert app.title == "taskapi"
+    assert list(tmp_path.iterdir()) == []

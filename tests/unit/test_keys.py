@@ -1,0 +1,85 @@
+import secrets
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from pydantic import ValidationError
+
+from taskapi.security.keys import load_secret_keys
+from taskapi.settings import ConfigurationError, Settings
+from tests.api import Api
+
+
+@pytest.mark.database("sqlite")
+def test_a_key_is_made_once_beside_the_database_and_kept(
+    start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
+) -> None:
+    unconfigured = settings.model_copy(update={"secret_keys": ()})
+    anna = Api.register(start(unconfigured), "anna@example.com")
+    secret = tmp_path / "taskapi.secret"
+    key = secret.read_text()
+    assert len(key) == 64
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    restarted = Api(start(unconfigured), anna.user_id, anna.email, anna.token)
+    assert restarted.get("/users/me").status_code == 200
+    assert secret.read_text() == key
+
+
+def test_where_there_is_no_file_keys_must_be_configured() -> None:
+    with pytest.raises(ValueError, match="`openssl rand -hex 32` makes a key"):
+        load_secret_keys(Settings(), None)
+
+
+def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
+    for number in range(20):
+        database = tmp_path / f"{number}.db"
+        with ThreadPoolExecutor(8) as pool:
+            keys = list(
+                pool.map(lambda _, file=database: load_secret_keys(Settings(), file), range(8))
+            )
+        assert len({key for [key] in keys}) == 1
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("a9f3c7", "has fewer than 32 characters"),
+        ("0" * 64, "repeats itself"),
+        ("abcdefghijklmnop" * 4, "repeats itself"),
+        ("0123" * 16 + "x", "repeats itself"),
+        ("change-me-please-0123456789-abcdefg", "looks like a placeholder"),
+        ("MySecretKeyForTheTaskService-2026-11", "looks like a placeholder"),
+        ("example-0123456789-abcdefghijklmnop", "looks like a placeholder"),
+    ],
+)
+def test_a_guessable_key_is_refused_with_the_way_to_a_good_one(
+    monkeypatch: pytest.MonkeyPatch, key: str, fault: str
+) -> None:
+    good = secrets.token_hex(32)
+    monkeypatch.setenv("TASKAPI_SECRET_KEYS", f"{good},{key}")
+    with pytest.raises(ValidationError) as refusal:
+        Settings()
+    assert f"a key {fault}; `openssl rand -hex 32` makes a good one" in str(refusal.value)
+    assert key not in str(refusal.value)
+    assert good not in str(refusal.value)
+
+
+def test_random_keys_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for make in (secrets.token_hex, secrets.token_urlsafe):
+        for _ in range(200):
+            monkeypatch.setenv("TASKAPI_SECRET_KEYS", make(32))
+            assert len(Settings().secret_keys) == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n", "0" * 64])
+def test_a_file_that_holds_no_key_is_not_used(tmp_path: Path, content: str) -> None:
+    """As a power failure may leave it: an empty key would sign tokens that anybody can make."""
+    secret = tmp_path / "taskapi.secret"
+    secret.write_text(content)
+    with pytest.raises(ConfigurationError, match=f"the key in {secret} "):
+        load_secret_keys(Settings(), tmp_path / "taskapi.db")
+    assert secret.read_text() == content
