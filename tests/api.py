@@ -51,6 +51,13 @@ class Api:
         return task
 
 
+def from_address(client: TestClient, address: str) -> TestClient:
+    """Return a client of the same running service that has another address."""
+    other = TestClient(client.app, client=(address, 50000), raise_server_exceptions=False)
+    other.portal = client.portal
+    return other
+
+
 def request_token(client: TestClient, email: str, password: str = PASSWORD) -> Response:
     form = {"grant_type": "password", "username": email, "password": password}
     return client.post("/auth/token", data=form)

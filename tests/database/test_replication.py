@@ -2,8 +2,7 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,74 +10,73 @@ from fastapi.testclient import TestClient
 
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
-from tests.databases import PostgreSQL, execute
+from tests.databases import PostgreSQL, database_name, end_connections, execute
+from tests.waiting import wait_until
 
 Start = Callable[[Settings], TestClient]
 
-pytestmark = pytest.mark.database("postgresql")
+pytestmark = [pytest.mark.database("postgresql"), pytest.mark.own_database]
 
 
 @pytest.fixture
-def postgresql_without_its_standby(postgresql: PostgreSQL) -> Iterator[PostgreSQL]:
-    """Commits are done here at once, but are not acknowledged."""
-    postgresql.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
-    postgresql.execute("SELECT pg_reload_conf()")
-    yield postgresql
-    come_back(postgresql)
+def without_standby(anna: Api, settings: Settings, postgresql: PostgreSQL) -> Api:
+    """A user of a service whose commits wait for a standby, which there is none."""
+    name = database_name(settings.database_url)
+    postgresql.execute(f"ALTER DATABASE {name} SET synchronous_commit = on")
+    end_connections(settings.database_url)
+    return anna
 
 
-def come_back(server: PostgreSQL) -> None:
-    server.execute("ALTER SYSTEM RESET synchronous_standby_names")
-    server.execute("SELECT pg_reload_conf()")
+def stop_waiting(settings: Settings, postgresql: PostgreSQL) -> None:
+    """Answer the commits that wait, and let no other wait."""
+    name = database_name(settings.database_url)
+    postgresql.execute(f"ALTER DATABASE {name} RESET synchronous_commit")
+    query = "SELECT pg_cancel_backend(CAST(:pid AS int))"
+    for pid in waiting_commits(settings.database_url):
+        execute(settings.database_url, query, pid=pid)
 
 
-def waiting_commit(url: str) -> str:
-    """The server process that waits for the standby, once there is one."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        waiting = execute(
-            url,
-            "SELECT pid FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event = 'SyncRep'",
-        )
-        if waiting:
-            ((pid,),) = waiting
-            return str(pid)
-        time.sleep(0.01)
-    raise TimeoutError
+def waiting_commits(url: str) -> list[str]:
+    """The server processes that wait for the standby."""
+    query = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = 'SyncRep'"
+    )
+    return [str(pid) for (pid,) in execute(url, query)]
 
 
 def test_a_repeat_is_not_acknowledged_before_the_write_that_it_repeats_is_replicated(
-    anna: Api, settings: Settings, postgresql_without_its_standby: PostgreSQL
+    without_standby: Api, settings: Settings, postgresql: PostgreSQL
 ) -> None:
     """Failed: the repeat only read what was done here, and for that nothing waits. Had the server
     died then, its standby would not have known of the task.
     """
+    anna = without_standby
     request = {"json": {"title": "Buy bread"}, "headers": {"Idempotency-Key": "x"}}
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(anna.post, "/tasks", **request)
-        commit = waiting_commit(settings.database_url)
+        [commit] = wait_until(lambda: waiting_commits(settings.database_url))
         end = "SELECT pg_terminate_backend(CAST(:pid AS int))"
         execute(settings.database_url, end, pid=commit)
         check_problem(first.result(), 503, "unavailable")
         repeat = pool.submit(anna.post, "/tasks", **request)
-        waiting_commit(settings.database_url)
+        wait_until(lambda: waiting_commits(settings.database_url))
         assert not repeat.done()
-        come_back(postgresql_without_its_standby)
+        stop_waiting(settings, postgresql)
         assert repeat.result().status_code == 201
     assert len(anna.get("/tasks").json()) == 1
 
 
 def test_a_commit_that_waits_too_long_for_its_standby_is_given_up(
-    anna: Api, start: Start, settings: Settings, postgresql_without_its_standby: PostgreSQL
+    without_standby: Api, start: Start, settings: Settings, postgresql: PostgreSQL
 ) -> None:
     """Failed: PostgreSQL's statement timeout does not end this wait, and a server that hangs has
     none; so requests waited without end, and connections with them.
     """
     service = start(settings.model_copy(update={"database_statement_timeout": 1}))
-    api = Api(service, anna.user_id, anna.email, anna.token)
+    api = Api(service, 0, "", without_standby.token)
     check_problem(api.post("/tasks", json={"title": "Buy bread"}), 503, "unavailable")
-    come_back(postgresql_without_its_standby)
+    stop_waiting(settings, postgresql)
     api.create_task()
 
 

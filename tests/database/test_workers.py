@@ -66,6 +66,7 @@ def test_requests_that_fail_harm_none_that_are_committed_with_them(
     assert [title for (title,) in stored] == ["0", "1", "changed"] + ["new"] * 4
 
 
+@pytest.mark.own_database
 @pytest.mark.database("sqlite")
 def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings: Settings) -> None:
     """The task is written before the answer is remembered, which the database refuses here."""

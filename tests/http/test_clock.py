@@ -8,31 +8,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi import models
 from taskapi.settings import Settings
 from tests.api import Api, check_problem, refresh, request_token
+from tests.clock import Clock
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-
-
-class Clock:
-    """What `models.utc_now`, the only clock that the service goes by, reads."""
-
-    def __init__(self) -> None:
-        self.moment = datetime(2027, 6, 1, 12, tzinfo=UTC)
-
-    def now(self, zone: object) -> datetime:
-        assert zone is UTC
-        self.moment += timedelta(microseconds=1)
-        return self.moment
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(models, "datetime", clock)
-    return clock
 
 
 @pytest.fixture

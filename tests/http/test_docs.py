@@ -5,6 +5,8 @@ from fastapi.testclient import TestClient
 
 from tests.api import check_problem
 
+pytestmark = pytest.mark.one_database
+
 
 def test_the_root_leads_to_the_docs(client: TestClient) -> None:
     answer = client.get("/", follow_redirects=False)

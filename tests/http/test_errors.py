@@ -6,6 +6,8 @@ from taskapi import exceptions
 from taskapi.http.middleware import MAX_BODY
 from tests.api import Api, check_problem, faults
 
+pytestmark = pytest.mark.one_database
+
 
 def test_an_unknown_path_is_a_problem(client: TestClient) -> None:
     check_problem(client.get("/nothing/here"), 404, "not-found")

@@ -6,6 +6,8 @@ from fastapi.testclient import TestClient
 from taskapi.settings import Settings
 from tests.api import Api, request_token
 
+pytestmark = pytest.mark.one_database
+
 Start = Callable[[Settings], TestClient]
 
 HEADERS = {

@@ -20,6 +20,7 @@ def test_a_running_service_is_live_and_ready(client: TestClient) -> None:
     )
 
 
+@pytest.mark.own_database
 def test_a_schema_that_is_behind_makes_the_service_not_ready_but_live(
     client: TestClient, settings: Settings
 ) -> None:
@@ -31,6 +32,7 @@ def test_a_schema_that_is_behind_makes_the_service_not_ready_but_live(
     assert client.get("/livez").status_code == 200
 
 
+@pytest.mark.own_database
 def test_a_schema_that_is_ahead_is_said_and_served(client: TestClient, settings: Settings) -> None:
     execute(settings.database_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
     answer = client.get("/readyz")

@@ -11,6 +11,8 @@ from httpx2 import Response
 from tests.api import Api
 from tests.operations import OPERATIONS, Operation, documented
 
+pytestmark = pytest.mark.one_database
+
 JSON = {"Content-Type": "application/json"}
 
 IDS = [
@@ -48,7 +50,6 @@ JSON_VALUES = [
     b'"\\udfff\\ud800"',
     b'"\xed\xa0\x80"',
     b'"\xff"',
-    b'"' + b"x" * 1_000_000 + b'"',
     b'"' + b"x" * 200_000 + b'"',
     b"[]",
     b"[" * 100_000,
@@ -69,7 +70,7 @@ BODIES = [
     b'{"\\ud800":1}',
     b'{"\xff":1}',
     b'{"__proto__":1,"":2,"~/":3}',
-    b"{" + b",".join(b'"%d":1' % number for number in range(20_000)) + b"}",
+    b"{" + b",".join(b'"%d":1' % number for number in range(2_000)) + b"}",
     b'{"a":' * 50_000,
 ]
 
@@ -88,13 +89,20 @@ def check_answered(answer: Response) -> None:
 
 
 def hostile_bodies(operation: Operation) -> Iterator[bytes]:
-    """Bodies in which one field at a time is hostile, or sent twice."""
+    """Bodies in which one field at a time is hostile, or is sent twice."""
     yield from BODIES
     for field in operation.body or {}:
         name = b'"%s"' % field.encode()
-        for value in JSON_VALUES:
-            yield b"{%s:%s}" % (name, value)
-            yield b'{%s:"x",%s:%s}' % (name, name, value)
+        yield from (b"{%s:%s}" % (name, value) for value in JSON_VALUES)
+        yield b'{%s:"x",%s:1}' % (name, name)
+
+
+with_body = pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if each.body or each.form], ids=str
+)
+with_id = pytest.mark.parametrize(
+    "operation", [each for each in OPERATIONS if "{" in each.path], ids=str
+)
 
 
 @pytest.fixture
@@ -104,9 +112,9 @@ def paths(anna: Api) -> dict[str, Any]:
     return {"user_id": anna.user_id, "task_id": task["id"], "session_id": session["id"]}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@with_id
 def test_ids(anna: Api, operation: Operation) -> None:
-    for hostile in IDS if "{" in operation.path else []:
+    for hostile in IDS:
         path = operation.path.format(user_id=hostile, task_id=hostile, session_id=hostile)
         check_answered(anna.request(operation.method, path, **operation.options))
 
@@ -115,26 +123,37 @@ def test_ids(anna: Api, operation: Operation) -> None:
 def test_queries(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
     assert isinstance(anna.client.app, FastAPI)
     parameters = documented(anna.client.app)[str(operation)].get("parameters", [])
-    names = [parameter["name"] for parameter in parameters if parameter["in"] == "query"]
-    for name in [*names, "unknown", "%00", "%ff", ""]:
-        for value in [*IDS, "", "&".join([f"{name}=1"] * 500)]:
-            path = f"{operation.path.format(**paths)}?{name}={value}"
-            if operation.method != "DELETE":
-                check_answered(anna.request(operation.method, path, **operation.options))
+    queries = [
+        f"{parameter['name']}={value}"
+        for parameter in parameters
+        if parameter["in"] == "query"
+        for value in [*IDS, "", "&".join([f"{parameter['name']}=1"] * 500)]
+    ]
+    path = operation.path.format(**paths)
+    for query in [*queries, "%00=%ff", "%ff", "=", "&" * 1000]:
+        if operation.method != "DELETE":
+            check_answered(anna.request(operation.method, f"{path}?{query}", **operation.options))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@with_body
 def test_bodies(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
     path = operation.path.format(**paths)
     for body in hostile_bodies(operation):
         check_answered(anna.request(operation.method, path, content=body, headers=JSON))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+@pytest.mark.parametrize("body", [b"{}", b"\xff", b"[" * 1000])
+def test_bodies_that_no_operation_reads(anna: Api, body: bytes) -> None:
+    for operation in (each for each in OPERATIONS if not each.body and not each.form):
+        path = operation.path.format(user_id=0, task_id=0, session_id=0)
+        check_answered(anna.request(operation.method, path, content=body, headers=JSON))
+
+
+@with_body
 def test_content_types(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
     path = operation.path.format(**paths)
     for content_type in TYPES:
-        for body in (b"", b"{}", b"\xff=\x00&%ff", b"--x\r\n"):
+        for body in (b"", b"{}", b"\xff=\x00&%ff"):
             headers = {} if content_type is None else {b"Content-Type": content_type.encode()}
             check_answered(anna.request(operation.method, path, content=body, headers=headers))
 
@@ -164,11 +183,11 @@ def test_a_thousand_form_fields(client: TestClient) -> None:
 @pytest.mark.parametrize(
     "path", ["/%00", "/%ff", "//", "/..", "/tasks/", "/users/me/", "/tasks/1/2", "/x" * 5000, "/?"]
 )
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS", "TRACE", "BREW"])
-def test_paths_and_methods(client: TestClient, method: str, path: str) -> None:
-    answer = client.request(method, path, follow_redirects=False)
-    assert answer.status_code < 500
-    assert answer.headers["x-request-id"]
+def test_paths_and_methods(client: TestClient, path: str) -> None:
+    for method in ("GET", "HEAD", "POST", "OPTIONS", "TRACE", "BREW"):
+        answer = client.request(method, path, follow_redirects=False)
+        assert answer.status_code < 500
+        assert answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("request_id", ["x" * 129, "a b", "a\tb", "", "é", '"', "<script>"])

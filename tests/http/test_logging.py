@@ -12,6 +12,8 @@ from taskapi.logging import RequestLoggingMiddleware
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
 
+pytestmark = pytest.mark.one_database
+
 Start = Callable[[Settings], TestClient]
 
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"

@@ -8,6 +8,8 @@ from taskapi.exceptions import PROBLEMS, Problem
 from tests.api import check_problem
 from tests.operations import documented
 
+pytestmark = pytest.mark.one_database
+
 each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 
 

@@ -11,6 +11,8 @@ from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, faults, log_in, request_token
 from tests.databases import execute
 
+pytestmark = pytest.mark.one_database
+
 Start = Callable[[Settings], TestClient]
 
 

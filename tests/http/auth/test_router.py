@@ -42,11 +42,13 @@ def test_the_right_password_gives_a_bearer_token(anna: Api) -> None:
     assert anna.get("/users/me").json()["id"] == anna.user_id
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("username", ["ANNA@example.com", "anna@EXAMPLE.COM", " anna@example.com "])
 def test_the_case_of_the_email_makes_no_difference(anna: Api, username: str) -> None:
     assert request_token(anna.client, username).status_code == 200
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("username", "password"),
     [
@@ -75,6 +77,7 @@ def test_a_password_is_compared_however_its_accents_are_composed(client: TestCli
     assert request_token(client, "zoe@example.com", "Zo\u00eb Zo\u00eb").status_code == 200
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -104,6 +107,7 @@ def test_a_form_that_does_not_fit_is_an_oauth2_error(
     assert PASSWORD not in answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     "request_options",
     [
@@ -123,6 +127,7 @@ def test_what_is_not_a_form_is_an_oauth2_error(
     check_oauth2_error(answer, 400, "invalid-token-request", "invalid_request")
 
 
+@pytest.mark.one_database
 def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
     form = {**FORM, "scope": "", "client_id": "", "client_secret": "", "audience": ["x", "y"]}
     basic = base64.b64encode(b":").decode()
@@ -130,6 +135,7 @@ def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
     assert answer.status_code == 200
 
 
+@pytest.mark.one_database
 def test_a_form_without_end_is_refused(client: TestClient) -> None:
     answer = client.post("/auth/token", data={**FORM, "password": "x" * 300_000})
     check_oauth2_error(answer, 413, "content-too-large", "invalid_request")

@@ -18,6 +18,7 @@ def check_over(api: Api, tokens: dict[str, Any]) -> None:
     check_problem(refresh(api.client, tokens["refresh_token"]), 401, "invalid-grant")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense"])
 def test_either_token_ends_its_login_and_no_other(anna: Api, kind: str, hint: str) -> None:
@@ -35,6 +36,7 @@ def test_an_outdated_refresh_token_still_logs_out(anna: Api) -> None:
     check_over(anna, newer)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("token", ["x", "a.b", "a.b.c", "\0", "é"])
 def test_revoking_what_is_no_token_is_no_error(anna: Api, token: str) -> None:
     assert revoke(anna.client, token).status_code == 200
@@ -45,6 +47,7 @@ def test_revoking_twice_is_no_error(anna: Api) -> None:
     assert [revoke(anna.client, anna.token).status_code for _ in range(2)] == [200, 200]
 
 
+@pytest.mark.one_database
 def test_revoking_nothing_is_an_oauth2_error(client: TestClient) -> None:
     answer = client.post("/auth/revoke", data={})
     problem = check_problem(answer, 400, "invalid-token-request")

@@ -34,6 +34,7 @@ def test_a_task_has_a_strong_etag_that_changes_with_it(anna: Api) -> None:
     assert same.headers["etag"] in seen
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"x", {tag}', "*", 'W/"x",W/{tag}'])
 def test_what_the_client_has_is_not_sent_again(anna: Api, path: str, condition: str) -> None:
     tag = etag(anna, path)
@@ -43,12 +44,14 @@ def test_what_the_client_has_is_not_sent_again(anna: Api, path: str, condition: 
     assert anna.request("HEAD", path, headers={"If-None-Match": tag}).status_code == 304
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("condition", ['"x"', 'W/"x"', "", "x", '"'])
 def test_what_the_client_does_not_have_is_sent(anna: Api, path: str, condition: str) -> None:
     answer = anna.get(path, headers={"If-None-Match": condition})
     assert answer.status_code == 200
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("condition", ["{tag}", "*", '"x", {tag}', '"x",W/"y",{tag}'])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_write_on_the_current_version_is_done(
@@ -59,6 +62,7 @@ def test_a_write_on_the_current_version_is_done(
     assert anna.request(method, path, json=body, headers=headers).is_success
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("condition", ['"x"', "W/{tag}", "x", "", '"', "{bare}"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_write_on_another_version_is_not(
@@ -82,6 +86,7 @@ def test_an_outdated_etag_is_another_version(anna: Api, path: str) -> None:
     assert anna.get(path).json()["title"] == "new"
 
 
+@pytest.mark.one_database
 def test_a_header_on_several_lines_is_one_list(anna: Api, path: str) -> None:
     headers = [
         ("Authorization", f"Bearer {anna.token}"),

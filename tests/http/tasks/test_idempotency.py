@@ -80,6 +80,7 @@ def test_a_key_is_forgotten_after_a_day(anna: Api, settings: Settings) -> None:
     assert count_answers(settings) == 1
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f", "é"])
 def test_a_key_that_is_none_is_refused(anna: Api, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode(), b"Authorization": f"Bearer {anna.token}".encode()}

@@ -38,16 +38,19 @@ def test_each_status_is_stored_by_its_value(anna: Api, status: str) -> None:
     assert anna.get(f"/tasks/{task['id']}").json()["status"] == status
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("status", ["NEW", "Новая", "новая ", "done", "", None, 1])
 def test_any_other_status_is_refused(anna: Api, status: object) -> None:
     answer = anna.post("/tasks", json={"title": "Buy bread", "status": status})
     assert faults(answer) == [("body", "/status")]
 
 
+@pytest.mark.one_database
 def test_a_title_is_trimmed(anna: Api) -> None:
     assert anna.create_task("  Buy bread\n")["title"] == "Buy bread"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("body", "place"),
     [
@@ -120,6 +123,7 @@ def test_a_patch_that_changes_nothing_is_no_update(anna: Api, change: dict[str, 
     assert anna.patch(f"/tasks/{task['id']}", json=change).json() == task
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("field", ["title", "description", "status"])
 def test_a_patch_can_not_set_a_field_to_null(anna: Api, field: str) -> None:
     task = anna.create_task()
@@ -155,6 +159,7 @@ def test_somebody_elses_task_looks_like_none(anna: Api, boris: Api, method: str)
     assert anna.get(f"/tasks/{task['id']}").json() == task
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("task_id", ["0", "-1", str(2**53), str(2**63), str(10**30), "x", "1.5"])
 def test_an_id_that_can_not_be_is_refused(anna: Api, task_id: str) -> None:
     assert faults(anna.get(f"/tasks/{task_id}")) == [("path", "/task_id")]
@@ -208,6 +213,7 @@ def test_pages_neither_skip_nor_repeat_while_tasks_come_and_go(anna: Api) -> Non
     assert third.json() == [new]
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("query", "place"),
     [

@@ -46,6 +46,7 @@ def test_a_text_is_found_in_upper_and_lower_case_and_literally(
     assert search(anna, q) == found
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("q", ["\0", "x" * 201])
 def test_a_text_that_can_not_be_is_refused(anna: Api, q: str) -> None:
     assert faults(anna.get("/tasks", params={"q": q})) == [("query", "/q")]
@@ -110,6 +111,7 @@ def test_the_total_is_of_what_is_searched_and_only_when_asked_for(anna: Api) -> 
     assert anna.get("/tasks?status=завершена&total=true").headers["x-total-count"] == "0"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("order", ["name", "status", "", "--id", "id,title", "ID"])
 def test_an_order_that_is_none_is_refused(anna: Api, order: str) -> None:
     assert faults(anna.get("/tasks", params={"sort": order})) == [("query", "/sort")]
@@ -127,6 +129,7 @@ def cursor(anna: Api) -> str:
     return next_cursor(anna, "/tasks?sort=title&limit=3")
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/tasks?", "/tasks?sort=-title&", "/tasks?sort=id&", "/users?"])
 def test_a_cursor_is_of_use_for_its_own_list_and_order_only(
     anna: Api, cursor: str, path: str
@@ -135,6 +138,7 @@ def test_a_cursor_is_of_use_for_its_own_list_and_order_only(
     assert faults(anna.get(f"{path}after={cursor}")) == [("query", "/after")]
 
 
+@pytest.mark.one_database
 def test_a_cursor_that_was_tampered_with_is_refused(anna: Api, cursor: str) -> None:
     for position in range(0, len(cursor) - 1, 3):
         other = "A" if cursor[position] != "A" else "B"
@@ -142,12 +146,14 @@ def test_a_cursor_that_was_tampered_with_is_refused(anna: Api, cursor: str) -> N
         assert faults(anna.get(f"/tasks?sort=title&after={forged}")) == [("query", "/after")]
 
 
+@pytest.mark.one_database
 def test_a_cursor_of_another_service_is_refused(anna: Api, cursor: str) -> None:
     assert cursor
     foreign = Cursors(["another key"]).encode("/tasks title", ("a", 1))
     assert faults(anna.get(f"/tasks?sort=title&after={foreign}")) == [("query", "/after")]
 
 
+@pytest.mark.one_database
 def test_a_cursor_stays_good_while_keys_are_rotated(
     anna: Api, cursor: str, settings: Settings, start: Callable[[Settings], TestClient]
 ) -> None:

@@ -22,6 +22,7 @@ def test_anyone_can_register(client: TestClient) -> None:
     assert answer.headers["location"] == f"/users/{user['id']}"
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("sent", "kept"),
     [
@@ -65,6 +66,7 @@ def test_of_ten_racing_registrations_of_one_email_one_wins(client: TestClient) -
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -95,17 +97,20 @@ def test_a_registration_that_does_not_fit_is_refused_with_the_place(
     assert faults(answer) == [("body", place)]
 
 
+@pytest.mark.one_database
 def test_every_missing_field_is_named(client: TestClient) -> None:
     missing = [("body", "/name"), ("body", "/email"), ("body", "/password")]
     assert faults(client.post("/users", json={})) == missing
 
 
+@pytest.mark.one_database
 def test_a_refused_password_is_not_echoed(client: TestClient) -> None:
     secret = "hunter2" * 50
     answer = client.post("/users", json={**ANNA, "password": secret})
     assert "hunter2" not in answer.text
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("password", ["x" * 8, "🙂" * 128, "  spaces count  ", "a\0b\tc\nd!!"])
 def test_a_password_is_any_8_to_128_characters(client: TestClient, password: str) -> None:
     assert client.post("/users", json={**ANNA, "password": password}).status_code == 201
@@ -144,6 +149,7 @@ def test_replacing_ones_account_keeps_the_password_when_none_is_sent(anna: Api) 
     log_in(anna.client, "anna.k@example.com")
 
 
+@pytest.mark.one_database
 def test_replacing_ones_account_demands_name_and_email(anna: Api) -> None:
     answer = anna.put(f"/users/{anna.user_id}", json={"password": PASSWORD})
     assert faults(answer) == [("body", "/name"), ("body", "/email")]
@@ -156,6 +162,7 @@ def test_patching_ones_account_changes_only_what_is_sent(anna: Api) -> None:
     log_in(anna.client, anna.email)
 
 
+@pytest.mark.one_database
 @pytest.mark.parametrize("field", ["name", "email", "password"])
 def test_a_patch_can_not_set_a_field_to_null(anna: Api, field: str) -> None:
     answer = anna.patch(f"/users/{anna.user_id}", json={field: None})
