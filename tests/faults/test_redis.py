@@ -68,17 +68,6 @@ def test_processes_count_together_in_redis(
         assert -1 not in [server.ttl(key) for key in keys]
 
 
-def test_while_redis_is_away_each_process_counts_by_itself(
-    start: Start, settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    shared = {"rate_limit_storage": f"redis://127.0.0.1:{free_port()}/0"}
-    client = start(settings.model_copy(update=shared))
-    Api.register(client, "anna@example.com")
-    assert "rate limit storage unavailable" in caplog.text
-    assert [fail(client) for _ in range(10)] == [401] * 10
-    check_problem(request_token(client, "anna@example.com"), 429, "too-many-requests")
-
-
 @needs_redis
 def test_when_redis_is_back_processes_count_together_again(
     start: Start, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -93,9 +82,3 @@ def test_when_redis_is_back_processes_count_together_again(
         assert request_token(client, "anna@example.com", PASSWORD).status_code == 200
         assert fail(client) == 401
         assert server.keys() != []
-
-
-def test_a_storage_that_is_none_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKAPI_RATE_LIMIT_STORAGE", "mongodb://localhost")
-    with pytest.raises(ValueError, match="rate_limit_storage"):
-        Settings()
