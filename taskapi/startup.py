@@ -71,7 +71,7 @@ def _reason(error: BaseException | None) -> str | None:
 
 
 def _failure(action: str, reason: str) -> str:
-    return f"taskapi can't {action}: {reason}"
+    return f"taskapi can't {action}: {' '.join(reason.split())}"
 
 
 class StartupErrorMiddleware:

@@ -59,9 +59,9 @@ def open_engine(
     `foreign_keys` turns SQLite's enforcement of foreign keys on or off.
 
     Raises:
-        ConfigurationError: PostgreSQL's driver is not installed.
+        ConfigurationError: the URL can't be used, or PostgreSQL's driver is not installed.
     """
-    if not is_postgresql(url):
+    if database_file(url):
         return sqlite.open_engine(url, connections, foreign_keys=foreign_keys)
     try:
         import_module("psycopg")
