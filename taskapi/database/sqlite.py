@@ -2,6 +2,8 @@ import sqlite3
 
 from sqlalchemy import Connection, Engine, create_engine, event
 
+from taskapi.settings import ConfigurationError
+
 
 def open_engine(url: str, connections: int, *, foreign_keys: bool) -> Engine:
     """Create an engine whose transactions start with an explicit BEGIN.
@@ -9,8 +11,14 @@ def open_engine(url: str, connections: int, *, foreign_keys: bool) -> Engine:
     The execution option `begin` is its mode: DEFERRED, the default, or IMMEDIATE for transactions
     that write. The driver's own BEGIN comes with the first write, where SQLite can't wait for the
     lock any more and reports "database is locked" at once.
+
+    Raises:
+        ConfigurationError: the URL has a parameter with an invalid value.
     """
-    engine = create_engine(url, pool_size=connections, max_overflow=0)
+    try:
+        engine = create_engine(url, pool_size=connections, max_overflow=0)
+    except ValueError as error:  # a parameter of the driver, such as timeout
+        raise ConfigurationError(f"the database's URL can't be used: {error}") from None
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:
