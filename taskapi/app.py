@@ -1,6 +1,7 @@
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from anyio import to_thread
 from fastapi import FastAPI
@@ -13,6 +14,7 @@ from taskapi.auth.router import router as auth_router
 from taskapi.database import migrations
 from taskapi.database.core import Database
 from taskapi.database.engines import describe
+from taskapi.deps import Services, set_services
 from taskapi.http import exception_handlers as errors
 from taskapi.http.middleware import BodyLimitMiddleware, HeadMiddleware, SecurityHeadersMiddleware
 from taskapi.http.openapi import HEADERS, DocumentedAPI
@@ -46,13 +48,13 @@ CROSS_ORIGIN_HEADERS = (
     "If-None-Match",
     "X-Request-ID",
 )
-"""What pages of other origins may send, beside what they may anyway."""
+"""Request headers that CORS allows beyond the safelist."""
 
 logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """An application of its own: several, with different settings, can run in one process."""
+    """Create an application. Several, with different settings, can run in one process."""
     app = DocumentedAPI(
         title="taskapi",
         version=VERSION,
@@ -66,16 +68,15 @@ def create_app(settings: Settings) -> FastAPI:
         openapi_tags=TAGS,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # it would redirect to whatever the Host header says
+        redirect_slashes=False,  # the redirect would trust the Host header
         exception_handlers=errors.HANDLERS,
         middleware=_middleware(settings),
-        lifespan=_run,
+        lifespan=partial(_lifespan, settings=settings),
         generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.state.settings = settings
     for router in (
-        tasks_router,  # first, because routes are tried one after another
+        tasks_router,  # the busiest first: routes are tried in this order
         users_router,
         auth_router,
         health.router,
@@ -86,7 +87,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    """From the outside in."""
+    """The outermost first."""
     cross_origin = Middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -105,28 +106,40 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 
 @asynccontextmanager
-async def _run(app: FastAPI) -> AsyncIterator[None]:
-    settings: Settings = app.state.settings
+async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+    """Open the services, and close them in the reverse order, after a failed start as well.
+
+    This changes two things of the whole process: the logging, uvicorn's access log included, and
+    the garbage collector.
+    """
     logs.configure(settings.log_format)
+    async with AsyncExitStack() as stack:
+        set_services(app, await _open_services(settings, stack))
+        stack.enter_context(gc_frozen())
+        yield
+
+
+async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
     database = Database(settings)
+    stack.callback(database.close)
     logger.info("database: %s", describe(settings.database_url))
-    if database.file:  # a server's schema is changed once, not by each process that starts
+    if database.file:  # PostgreSQL is migrated once, not by each process that starts
         await to_thread.run_sync(migrations.upgrade, settings.database_url)
-    app.state.database = database
     keys = load_secret_keys(settings, database.file)
-    app.state.tokens = AccessTokens(keys, settings.access_token_lifetime)
-    app.state.cursors = Cursors(keys)
     passwords = Passwords(
         settings.password_hash_memory,
         settings.password_hash_iterations,
         refuse_common=settings.refuse_common_passwords,
     )
-    app.state.passwords = passwords
+    stack.callback(passwords.close)
     limiter = RateLimiter(settings.rate_limit_storage)
-    app.state.registrations = Throttle(limiter, "registration", settings.registration_limit)
-    app.state.login_throttle = LoginThrottle(limiter, settings)
-    with gc_frozen():
-        yield
-    await limiter.close()
-    passwords.close()
-    database.close()
+    stack.push_async_callback(limiter.close)
+    return Services(
+        settings=settings,
+        database=database,
+        access_tokens=AccessTokens(keys, settings.access_token_lifetime),
+        cursors=Cursors(keys),
+        passwords=passwords,
+        registration_throttle=Throttle(limiter, "registration", settings.registration_limit),
+        login_throttle=LoginThrottle(limiter, settings),
+    )

@@ -1,36 +1,77 @@
-"""What `create_app` has built, for handlers to ask for."""
+"""The services that the application is made of, and the dependencies that provide them.
 
+This is the only module that uses `app.state`.
+"""
+
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request, Response
 
 from taskapi.database.core import Database
+from taskapi.http.pagination import Cursors, Pager
 from taskapi.rate_limit import Throttle
+from taskapi.security.access_tokens import AccessTokens
+from taskapi.security.login_throttle import LoginThrottle
 from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
 
 
-async def get_database(request: Request) -> Database:
-    database: Database = request.app.state.database
-    return database
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Objects that live as long as the application. Its lifespan creates and closes them."""
+
+    settings: Settings
+    database: Database
+    access_tokens: AccessTokens
+    cursors: Cursors
+    passwords: Passwords
+    registration_throttle: Throttle
+    login_throttle: LoginThrottle
 
 
-async def get_passwords(request: Request) -> Passwords:
-    passwords: Passwords = request.app.state.passwords
-    return passwords
+def set_services(app: FastAPI, services: Services) -> None:
+    app.state.services = services
+
+
+def get_services(request: Request) -> Services:
+    """Call this from other dependencies. As a dependency itself it would run in a thread."""
+    services: Services = request.app.state.services
+    return services
 
 
 async def get_settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
+    return get_services(request).settings
 
 
-async def get_registrations(request: Request) -> Throttle:
-    registrations: Throttle = request.app.state.registrations
-    return registrations
+async def get_database(request: Request) -> Database:
+    return get_services(request).database
 
 
-DatabaseDep = Annotated[Database, Depends(get_database)]
-PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
-RegistrationsDep = Annotated[Throttle, Depends(get_registrations)]
+async def get_access_tokens(request: Request) -> AccessTokens:
+    return get_services(request).access_tokens
+
+
+async def get_pager(request: Request, response: Response) -> Pager:
+    return Pager(get_services(request).cursors, request, response)
+
+
+async def get_passwords(request: Request) -> Passwords:
+    return get_services(request).passwords
+
+
+async def get_registration_throttle(request: Request) -> Throttle:
+    return get_services(request).registration_throttle
+
+
+async def get_login_throttle(request: Request) -> LoginThrottle:
+    return get_services(request).login_throttle
+
+
 SettingsDep = Annotated[Settings, Depends(get_settings)]
+DatabaseDep = Annotated[Database, Depends(get_database)]
+AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
+PagerDep = Annotated[Pager, Depends(get_pager)]
+PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
+RegistrationThrottleDep = Annotated[Throttle, Depends(get_registration_throttle)]
+LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]

@@ -18,7 +18,7 @@ logger = logging.getLogger("taskapi")
 
 
 class LineFormatter(logging.Formatter):
-    """Moments are UTC and say so (RFC 3339), since local ones come twice when summer time ends."""
+    """Timestamps are UTC (RFC 3339); local time is ambiguous when DST ends."""
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
@@ -39,7 +39,10 @@ class JsonFormatter(LineFormatter):
 
 
 def configure(log_format: Literal["text", "json"]) -> None:
-    """Send this service's log to standard error, and let it replace uvicorn's access log."""
+    """Log to standard error, and turn uvicorn's access log off, which would repeat each request.
+
+    This changes the loggers `taskapi` and `uvicorn.access` of the whole process.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonFormatter()
@@ -54,11 +57,12 @@ def configure(log_format: Literal["text", "json"]) -> None:
 
 
 class RequestLoggingMiddleware:
-    """ASGI middleware: gives each request an id, and the log a line about it.
+    """ASGI middleware: gives each request an id, and logs it when it is answered.
 
-    The id is the client's `X-Request-ID` where that is one to 128 of `A-Z a-z 0-9 . _ -`, or a new
-    one; the answer carries it. An exception that nothing else handled is logged here and answered
-    as a problem. Neither queries nor headers nor bodies are logged: they may hold secrets.
+    The id is the client's `X-Request-ID` if that is 1 to 128 characters of `A-Z a-z 0-9 . _ -`,
+    otherwise a new one. The response has it in the same header. An unhandled exception is logged
+    with its traceback and answered with a problem. Queries, headers and bodies are not logged,
+    because they may hold secrets.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -83,7 +87,7 @@ class RequestLoggingMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except asyncio.CancelledError:  # by the server, whose grace period is over
+        except asyncio.CancelledError:  # the grace period of the server's shutdown is over
             if status:
                 raise
             problem = exceptions.Unavailable(

@@ -22,14 +22,14 @@ def _check_limits(limits: str) -> str:
 
 
 class ConfigurationError(ValueError):
-    """A setting that is not usable here. The message says what would be."""
+    """A setting can't be used. The message says which values can."""
 
 
 Limits = Annotated[str, AfterValidator(_check_limits)]
 
 
 def weakness(key: str) -> str | None:
-    """What makes a signing key guessable, if anything (RFC 7518, section 3.2; RFC 8725, 3.5)."""
+    """The reason why a signing key is guessable, or None (RFC 7518, section 3.2; RFC 8725, 3.5)."""
     if len(key) < 32:
         return "has fewer than 32 characters"
     if len(set(key)) < 10 or key in (key + key)[1:-1]:
@@ -40,12 +40,11 @@ def weakness(key: str) -> str | None:
 
 
 class Settings(BaseSettings):
-    """Everything that can be configured, from the environment, from `.env` or from secrets.
+    """The configuration, from environment variables, the file `.env` and `/run/secrets`.
 
-    Each field is read from the variable of its name with `TASKAPI_` before it, or from the file of
-    that name in `/run/secrets`; the environment wins over `.env`, which wins over secrets. A
-    `TASKAPI_` variable that names no setting is refused, so that a typo is not
-    silently dropped.
+    Variables and secret files are named like the fields, with the prefix `TASKAPI_`. Environment
+    variables take precedence over `.env`, which takes precedence over secrets. An unknown
+    `TASKAPI_` variable is an error, so that a typo is not silently ignored.
     """
 
     model_config = {
@@ -60,63 +59,63 @@ class Settings(BaseSettings):
     }
 
     database_url: str = "sqlite:///taskapi.db"
-    """`sqlite:///file.db`, where a relative path starts at the working directory, or libpq's URL of
-    a PostgreSQL database: `postgresql://user:password@host/name`, with several hosts if need be."""
+    """`sqlite:///file.db`, with a path relative to the working directory, or a libpq URL:
+    `postgresql://user:password@host/name`, which may name several hosts."""
 
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
-    """Comma-separated keys for signing access tokens, at least 32 characters each: the first signs,
-    all verify. Empty: with SQLite one is made at the first start and kept beside the database; with
-    PostgreSQL the service refuses to start."""
+    """Comma-separated keys for signing access tokens, at least 32 characters each. The first signs,
+    all verify. If empty, the first start with SQLite creates a key file beside the database, and
+    a start with PostgreSQL fails."""
 
     access_token_lifetime: int = Field(default=15 * 60, ge=1, le=24 * 60 * 60)
-    """Seconds for which an access token is accepted."""
+    """Seconds for which an access token is valid."""
 
     refresh_token_lifetime: int = Field(default=30 * 24 * 60 * 60, ge=1, le=366 * 24 * 60 * 60)
-    """Seconds for which a refresh token is accepted; each use of it starts them anew."""
+    """Seconds without a refresh after which a session ends."""
 
     refresh_token_grace: int = Field(default=10, ge=0, le=60)
-    """Seconds for which a refresh token that was used can be used again, by a client that lost the
-    answer. After that, using it ends the login."""
+    """Seconds for which a used refresh token is accepted again, for clients that lost the response.
+    A later use ends the session."""
 
     login_limit: Limits = "10/minute"
-    """Failed logins at one account from one address, in the limits library's notation; empty for no
-    limit."""
+    """Failed attempts to log in, per account and address together, in the limits library's
+    notation; empty for no limit."""
 
     login_account_limit: Limits = "100/hour"
-    """Failed logins at one account, from anywhere."""
+    """Failed attempts to log in per account, from all addresses."""
 
     login_address_limit: Limits = "100/minute"
-    """Failed logins from one address, at any account."""
+    """Failed attempts to log in per address, at all accounts."""
 
     registration_limit: Limits = "1000/hour"
-    """Registrations from one address."""
+    """Registrations per address."""
 
     rate_limit_storage: str = Field(default="memory://", pattern="^(memory://$|rediss?://)")
-    """Where these are counted: `memory://` for each process by itself, or `redis://host:6379/0`."""
+    """Where the limits are counted: `memory://`, per process, or `redis://host:6379/0`, shared."""
 
     refuse_common_passwords: bool = False
-    """Whether passwords are refused that are among the 30 000 most common ones."""
+    """Whether to refuse the 30 000 most common passwords."""
 
     password_hash_memory: int = Field(default=64 * 1024, ge=32, le=4 * 1024 * 1024)
-    """KiB of memory that one Argon2id password hash takes."""
+    """Memory of one Argon2id password hash, in KiB."""
 
     password_hash_iterations: int = Field(default=3, ge=1, le=100)
-    """Passes over that memory."""
+    """Passes of Argon2id over its memory."""
 
     database_connections: int = Field(default=8, ge=1, le=1000)
-    """Database connections that one process uses at most."""
+    """Maximum number of database connections per process."""
 
     database_statement_timeout: int = Field(default=30, ge=0, le=24 * 60 * 60)
-    """Seconds after which PostgreSQL gives a statement up; 0 for never."""
+    """Seconds after which PostgreSQL cancels a statement; 0 for no limit."""
 
     database_transaction_pooling: bool = False
-    """Whether a pooler such as PgBouncer stands before PostgreSQL in transaction mode."""
+    """Whether connections go through a pooler in transaction mode, such as PgBouncer."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Comma-separated origins of web pages whose scripts may call the service; `*` for all."""
+    """Comma-separated origins of web pages that may call the service (CORS); `*` for all."""
 
     log_format: Literal["text", "json"] = "text"
-    """`text` for people, `json` (an object a line) for log collectors."""
+    """`text`, or `json` with one object per line."""
 
     @field_validator("secret_keys", "cors_origins", mode="before")
     @classmethod
@@ -136,7 +135,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _refuse_broken_lines(self) -> Self:
-        """The library skips them, and a setting would be dropped for a quote that is missing."""
+        """python-dotenv skips lines that it can't parse: a missing quote would drop a setting."""
         file = Path(str(self.model_config["env_file"]))
         if file.is_file():
             with file.open(encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""What keeps the service from starting is said in a line, without the code's own traceback."""
+"""Report startup failures in one line instead of a traceback, and tune the garbage collector."""
 
 import gc
 import sys
@@ -11,33 +11,56 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskapi.settings import PREFIX, ConfigurationError, Settings
 
-PREAMBLE = "taskapi can't start: "
+GC_THRESHOLD = 5_000
+"""Allocations that trigger a collection of the youngest generation. With the default threshold,
+in-flight objects are promoted, which triggers full collections."""
 
 
-def load_settings() -> Settings:
+@contextmanager
+def exit_on_error(action: str, *expected: type[Exception]) -> Iterator[None]:
+    """Exit with "taskapi can't ACTION: REASON" on errors that need no traceback.
+
+    These are errors of the configuration, the database, files and the network, and `expected`.
     """
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, expected) else _reason(error)
+        if reason is None:
+            raise
+        sys.exit(_failure(action, reason))
+
+
+def load_settings(action: str = "start") -> Settings:
+    """Read the settings.
+
     Raises:
-        SystemExit: they can't be used; it says why.
+        SystemExit: they are invalid. The message has all reasons, after "taskapi can't ACTION".
     """
+    with exit_on_error(action):
+        return _read_settings()
+
+
+def _read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = [_fault(details["loc"], details["msg"]) for details in error.errors()]
-        sys.exit(PREAMBLE + "; ".join(faults))
-    except (OSError, ValueError) as error:  # of a .env file that is none
-        sys.exit(f"{PREAMBLE}the settings can't be read: {error}")
+        reasons = [_setting_error(details["loc"], details["msg"]) for details in error.errors()]
+        raise ConfigurationError("; ".join(reasons)) from None
+    except (OSError, ValueError) as error:  # the .env file can't be read
+        raise ConfigurationError(f"the settings can't be read: {error}") from None
 
 
-def _fault(place: tuple[int | str, ...], message: str) -> str:
+def _setting_error(location: tuple[int | str, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
-    if not place:
+    if not location:
         return message
-    name = str(place[0]).upper()
+    name = str(location[0]).upper()
     return f"{name if name.startswith(PREFIX) else PREFIX + name}: {message}"
 
 
-def _explain(error: BaseException | None) -> str | None:
-    """None for faults of the code, whose traceback is needed."""
+def _reason(error: BaseException | None) -> str | None:
+    """None for errors of the code, which need their traceback."""
     match error:
         case DBAPIError():
             return f"the database can't be used: {error.orig}"
@@ -47,32 +70,33 @@ def _explain(error: BaseException | None) -> str | None:
             return None
 
 
+def _failure(action: str, reason: str) -> str:
+    return f"taskapi can't {action}: {' '.join(reason.split())}"
+
+
 class StartupErrorMiddleware:
-    """ASGI middleware: a start that can't succeed tells the server why, not where in the code."""
+    """ASGI middleware: replaces the traceback of a failed start with its reason, if it is known."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_briefly(message: Message) -> None:
+        async def send_reason(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                reason = _explain(sys.exception())
+                reason = _reason(sys.exception())
                 if reason:
-                    message["message"] = PREAMBLE + reason
+                    message["message"] = _failure("start", reason)
             await send(message)
 
-        await self._app(scope, receive, send_briefly if scope["type"] == "lifespan" else send)
-
-
-GC_THRESHOLD = 5_000
-"""Objects after which the collector looks for cycles among them. With Python's own 700, those of
-the requests in flight soon pass for old ones, which takes going through all there are."""
+        await self._app(scope, receive, send_reason if scope["type"] == "lifespan" else send)
 
 
 @contextmanager
 def gc_frozen() -> Iterator[None]:
-    """Keep the collector from going through what the service is made of, which takes it 100 ms in
-    which nobody is answered. It is the whole process's.
+    """Exclude all existing objects from garbage collection, and collect less often.
+
+    A full collection of the service's own objects takes about 100 ms, in which no request is
+    answered. This changes the collector of the whole process; the exit restores it.
     """
     thresholds = gc.get_threshold()
     gc.freeze()

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 
 from taskapi.auth.service import is_live
 from taskapi.database.core import Database
+from taskapi.deps import get_services
 from taskapi.exceptions import Unauthorized
-from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
-from taskapi.security.login_throttle import LoginThrottle
+from taskapi.security.access_tokens import AccessToken, InvalidToken
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -53,20 +53,6 @@ class CurrentUser:
         return work(connection, *args)
 
 
-async def get_access_tokens(request: Request) -> AccessTokens:
-    tokens: AccessTokens = request.app.state.tokens
-    return tokens
-
-
-async def get_login_throttle(request: Request) -> LoginThrottle:
-    throttle: LoginThrottle = request.app.state.login_throttle
-    return throttle
-
-
-AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
-LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]
-
-
 class Authentication(SecurityBase):
     """A dependency that finds out who calls; one, because each costs every request its share."""
 
@@ -87,9 +73,9 @@ class Authentication(SecurityBase):
             raise Unauthorized(
                 "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
             )
-        tokens: AccessTokens = request.app.state.tokens
+        services = get_services(request)
         try:
-            return CurrentUser(request.app.state.database, tokens.verify(encoded))
+            return CurrentUser(services.database, services.access_tokens.verify(encoded))
         except InvalidToken as error:
             raise _invalid_token(str(error)) from None
 

@@ -3,7 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Query, Request, Response
 
 from taskapi.auth import service
-from taskapi.auth.deps import AccessTokensDep, CurrentUserDep, LoginThrottleDep
+from taskapi.auth.deps import CurrentUserDep
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.oauth2 import (
     OAuth2Route,
@@ -12,7 +12,14 @@ from taskapi.auth.oauth2 import (
     Revocation,
     TokenResponse,
 )
-from taskapi.deps import DatabaseDep, PasswordsDep, SettingsDep
+from taskapi.deps import (
+    AccessTokensDep,
+    DatabaseDep,
+    LoginThrottleDep,
+    PagerDep,
+    PasswordsDep,
+    SettingsDep,
+)
 from taskapi.exceptions import (
     ContentTooLarge,
     InvalidGrant,
@@ -24,7 +31,7 @@ from taskapi.exceptions import (
     Unavailable,
 )
 from taskapi.http.openapi import responses
-from taskapi.http.pagination import PageOf, PageParams, PagerDep
+from taskapi.http.pagination import PageOf, PageParams
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken

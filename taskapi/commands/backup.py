@@ -1,39 +1,60 @@
-"""Copies a SQLite database while the service goes on: `python -m taskapi.commands.backup FILE`."""
-
-import argparse
 import os
 import sqlite3
-import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from taskapi.database.engines import database_file
-from taskapi.settings import Settings
+from taskapi.settings import ConfigurationError
+from taskapi.startup import exit_on_error, load_settings
+
+ACTION = "back up the database"
+
+
+def register(add_parser: Callable[..., ArgumentParser]) -> None:
+    description = "Copy the SQLite database of TASKAPI_DATABASE_URL while the service runs."
+    parser = add_parser("backup", help=description, description=description)
+    parser.add_argument("file", type=Path, help="the file to create; it must not exist")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: Namespace) -> None:
+    settings = load_settings(ACTION)
+    copy = arguments.file.absolute()
+    with exit_on_error(ACTION, sqlite3.Error):
+        database = database_file(settings.database_url)
+        if database is None:
+            raise ConfigurationError("this command is for SQLite; use pg_dump for PostgreSQL")
+        back_up(database, copy)
+    print(f"{copy}: {copy.stat().st_size} bytes")
 
 
 def back_up(database: Path, copy: Path) -> None:
-    """Write a consistent copy, as of one moment, which appears whole or not at all.
+    """Write a copy of one snapshot of the database, readable by its owner only.
+
+    The copy is checked and synchronized to the disk before it appears under its name.
 
     Raises:
-        FileExistsError: there is a file of that name.
+        FileExistsError: `copy` exists.
         sqlite3.Error: the database can't be read, or is damaged.
     """
-    descriptor, draft = tempfile.mkstemp(dir=copy.parent, prefix=copy.name)  # with mode 0600
+    descriptor, temporary = tempfile.mkstemp(dir=copy.parent, prefix=copy.name)  # mode 0600
     os.close(descriptor)
     try:
         with (
             closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(draft)) as target,
+            closing(sqlite3.connect(temporary)) as target,
         ):
             source.backup(target)
             if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("the database is damaged")
-        _sync(Path(draft))
-        os.link(draft, copy)
+        _sync(Path(temporary))
+        os.link(temporary, copy)
         _sync(copy.parent)
     finally:
-        Path(draft).unlink()
+        Path(temporary).unlink()
 
 
 def _sync(path: Path) -> None:
@@ -42,24 +63,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m taskapi.commands.backup",
-        description="Copy the SQLite database of TASKAPI_DATABASE_URL while the service goes on.",
-    )
-    parser.add_argument("file", type=Path, help="where the copy is to appear; nothing may be there")
-    copy = parser.parse_args().file.absolute()
-    database = database_file(Settings().database_url)
-    if database is None:
-        sys.exit("This is for SQLite; PostgreSQL has pg_dump.")
-    try:
-        back_up(database, copy)
-    except (OSError, sqlite3.Error) as error:
-        sys.exit(f"No copy was made: {error}")
-    print(f"{copy}: {copy.stat().st_size} bytes")
-
-
-if __name__ == "__main__":
-    main()

@@ -8,11 +8,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from taskapi.database.engines import database_file, open_engine
-from taskapi.database.workers import Job, WorkerPool, announce
+from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
 
-QUEUE_SECONDS = 10.0
+QUEUE_TIMEOUT = 10.0
+"""Seconds for which a job waits for a worker thread."""
+
 RETRY_SECONDS = "1"
 
 MAX_BATCH_SIZE = 64
@@ -21,10 +23,10 @@ MAX_ATTEMPTS = 6
 RETRYABLE_SQLSTATES = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
-    "23503",  # foreign_key_violation: what it refers to was deleted meanwhile
-    "23505",  # unique_violation: somebody else was first
+    "23503",  # foreign_key_violation: the referenced row was deleted concurrently
+    "23505",  # unique_violation: a concurrent transaction inserted the same key
 }
-"""SQLSTATEs of PostgreSQL after which the same work, begun anew, sees what the others have done."""
+"""PostgreSQL errors after which a transaction is run again, to see what others have committed."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,111 +35,115 @@ Args = TypeVarTuple("Args")
 
 
 class Database:
-    """Runs pieces of work, each in a worker thread.
+    """Run functions of a connection in transactions, in worker threads.
 
-    The work is an ordinary function of a connection. Only as many pieces run at once as there are
-    connections; the others wait their turn, first come first served, without holding a thread or a
-    connection, so that threads and connections can't wait for each other.
+    There is one thread for each connection, so that threads and connections can't wait for each
+    other. Jobs wait in a queue, in the order of submission, without a thread or a connection.
 
-    SQLite has one writer, and each of its commits waits for the disk. Whatever waits to be written
-    at one moment is therefore committed together; each piece is still done as a whole or not at
-    all, and answered when it is safely on the disk.
+    SQLite has one writer, and each commit waits for the disk. Waiting writes are committed in one
+    transaction, each in a savepoint of its own, and are answered after the commit.
     """
 
     def __init__(self, settings: Settings) -> None:
-        threads = settings.database_connections
+        connections = settings.database_connections
         self.file = database_file(settings.database_url)
         engine = open_engine(
             settings.database_url,
-            connections=threads + 1 if self.file else threads,
+            connections=connections + 1 if self.file else connections,
             statement_timeout=settings.database_statement_timeout,
             transaction_pooling=settings.database_transaction_pooling,
         )
         self._engine = engine
         self._writing_engine = engine.execution_options(begin="IMMEDIATE")
-        self._reads = WorkerPool(threads, self._serve_alone)
-        self._writes = WorkerPool(1, self._serve_together) if self.file else self._reads
+        self._readers = WorkerPool(connections, self._run_in_transaction)
+        self._writers = WorkerPool(1, self._commit_batch) if self.file else self._readers
 
     def close(self) -> None:
-        self._reads.close(QUEUE_SECONDS)
-        if self._writes is not self._reads:
-            self._writes.close(QUEUE_SECONDS)
+        """Finish the waiting jobs, for at most `QUEUE_TIMEOUT` seconds, and close connections."""
+        self._readers.shutdown(QUEUE_TIMEOUT)
+        if self._writers is not self._readers:
+            self._writers.shutdown(QUEUE_TIMEOUT)
         self._engine.dispose()
 
-    async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run work that only reads.
+    async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Run a function that only reads.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy.
         """
-        piece = Job(lambda connection: work(connection, *args), writes=False)
-        self._reads.put(piece)
-        return await piece.outcome(QUEUE_SECONDS, _unavailable("The database is too busy."))
+        job = Job(lambda connection: function(connection, *args), writes=False)
+        return await _submit(self._readers, job)
 
-    async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run work that may write, as a whole: what it raises undoes what it did. It may be run
-        again, when it lost a race, and its result is returned after the commit.
+    async def write(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Run a function that may write, and commit. If it raises, its changes are rolled back.
+
+        On PostgreSQL it is run again after a conflict with a concurrent transaction.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy. Nothing was written, unless
-                the connection was lost while committing, where nobody can tell.
+                the connection was lost during the commit: then the outcome is unknown.
         """
-        piece = Job(lambda connection: work(connection, *args), writes=True)
-        self._writes.put(piece)
-        return await piece.outcome(QUEUE_SECONDS, _unavailable("The database is too busy."))
+        job = Job(lambda connection: function(connection, *args), writes=True)
+        return await _submit(self._writers, job)
 
-    def _serve_alone(self, _: WorkerPool, piece: Job[Any]) -> None:
+    def _run_in_transaction(self, _: WorkerPool, job: Job[Any]) -> None:
+        try:
+            job.set_result(self._transact(job))
+        except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
+            job.set_exception(_map_error(error))
+        deliver([job])
+
+    def _transact(self, job: Job[T]) -> T:
         attempt = 1
         while True:
             try:
                 with self._engine.begin() as connection:
-                    result = piece.work(connection)
-            except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the piece
-                if piece.writes and attempt < MAX_ATTEMPTS and _lost_race(error):
-                    time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
-                    attempt += 1
-                    continue
-                piece.fail(_explain(error))
-            else:
-                piece.succeed(result)
-            announce([piece])
-            return
+                    return job.function(connection)
+            except DBAPIError as error:
+                if not job.writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):
+                    raise
+            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
+            attempt += 1
 
-    def _serve_together(self, lane: WorkerPool, first: Job[Any]) -> None:
-        pieces = [first]
-        while len(pieces) < MAX_BATCH_SIZE and (piece := lane.claim()):
-            pieces.append(piece)
+    def _commit_batch(self, pool: WorkerPool, first: Job[Any]) -> None:
+        jobs = [first]
+        while len(jobs) < MAX_BATCH_SIZE and (job := pool.next_waiting()):
+            jobs.append(job)
         try:
             with self._writing_engine.begin() as connection:
-                for piece in pieces:
-                    _do(piece, connection)
-        except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the pieces
-            for piece in pieces:
-                piece.fail(_explain(error))
-        announce(pieces)
+                for job in jobs:
+                    _run_in_savepoint(job, connection)
+        except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
+            for job in jobs:
+                job.set_exception(_map_error(error))
+        deliver(jobs)
 
 
-def _do(piece: Job[Any], connection: Connection) -> None:
-    """Do a piece among others, as a whole or not at all."""
-    connection.exec_driver_sql("SAVEPOINT piece")
+async def _submit(pool: WorkerPool, job: Job[T]) -> T:
+    pool.submit(job)
     try:
-        piece.succeed(piece.work(connection))
-    except Exception as error:  # noqa: BLE001 -- it goes to whoever waits for the piece
-        piece.fail(_explain(error))
-        # Where SQLite has undone the whole transaction, this raises: there is no savepoint then.
-        connection.exec_driver_sql("ROLLBACK TO piece")
-    connection.exec_driver_sql("RELEASE piece")
+        return await job.result(QUEUE_TIMEOUT)
+    except TimeoutError:
+        raise _unavailable("The database is too busy.") from None
 
 
-def _lost_race(error: Exception) -> bool:
-    return (
-        isinstance(error, DBAPIError)
-        and getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
-    )
+def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
+    connection.exec_driver_sql("SAVEPOINT job")
+    try:
+        job.set_result(job.function(connection))
+    except BaseException as error:  # noqa: BLE001 -- the request gets it, the others are committed
+        job.set_exception(_map_error(error))
+        # If SQLite has rolled back the whole transaction, there is no savepoint, and this raises.
+        connection.exec_driver_sql("ROLLBACK TO job")
+    connection.exec_driver_sql("RELEASE job")
 
 
-def _explain(error: Exception) -> Exception:
-    """What the database has against it is unavailability, but for faults of the work itself."""
+def _is_retryable(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
+
+
+def _map_error(error: BaseException) -> BaseException:
+    """Map connection-level errors to 503; integrity and data errors pass through."""
     if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError | DataError):
         return error
     logger.warning("database unavailable: %s", error.orig)

@@ -1,9 +1,9 @@
-"""Which schema the database has; and Alembic, which changes it.
+"""The version of the database's schema, and its upgrade.
 
-Alembic is loaded only where there is something to change: most starts have nothing, and it takes a
-fifth of the time that they take.
+Alembic is imported only for an upgrade, because its import takes a fifth of the time of a start.
 """
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,25 @@ from taskapi.settings import ConfigurationError
 
 CONFIG_FILE = Path(__file__).parents[2] / "alembic.ini"
 
-REVISIONS = ("f9fc616a0d47",)
-"""Those in `alembic/versions`, the newest first, which is the one that this code needs."""
+VERSIONS = CONFIG_FILE.parent / "alembic" / "versions"
+
+REVISION = re.compile(r"""(?m)^(revision|down_revision) = (?:['"](\w+)['"]|None)""")
+
+
+def _read_revisions() -> tuple[str, ...]:
+    """Follow the chain of migrations in the files' text, without Alembic."""
+    successors = {}
+    for path in VERSIONS.glob("*.py"):
+        migration = dict(REVISION.findall(path.read_text(encoding="utf-8")))
+        successors[migration["down_revision"]] = migration["revision"]
+    chain = [""]
+    while chain[-1] in successors:
+        chain.append(successors[chain[-1]])
+    return tuple(reversed(chain[1:]))
+
+
+REVISIONS = _read_revisions()
+"""The revisions in `alembic/versions`, newest first. This code needs the newest."""
 
 
 def config_for(url: str) -> Any:  # noqa: ANN401 -- Alembic's Config
@@ -27,40 +44,40 @@ def config_for(url: str) -> Any:  # noqa: ANN401 -- Alembic's Config
 
 
 def upgrade(url: str) -> None:
-    """Bring the schema up to date. Several processes may do so at once: one does the work.
+    """Upgrade the schema to the newest revision. Concurrent upgrades wait for each other.
 
     Raises:
-        ConfigurationError: it is one of another version of the service, probably a newer one.
+        ConfigurationError: the schema has an unknown revision, probably of a newer version.
     """
     engine = open_engine(url)
     try:
         with engine.begin() as connection:
-            found = _revision(connection)
+            revision = _revision(connection)
     finally:
         engine.dispose()
-    if found == REVISIONS[0]:
+    if revision == REVISIONS[0]:
         return
-    if found not in {None, *REVISIONS}:
+    if revision not in {None, *REVISIONS}:
         raise ConfigurationError(
-            f"the database's schema is of another version of the service: revision {found} is not "
-            "known to this one"
+            "the database's schema is of another version of the service: revision "
+            f"{revision} is not known to this one"
         )
     import_module("alembic.command").upgrade(config_for(url), "head")
 
 
 def compare(connection: Connection) -> Literal["current", "ahead"]:
-    """Tell whether the database's schema is the one needed, or one of a newer version.
+    """Compare the schema with the one that this code needs. An unknown revision is a newer one.
 
     Raises:
-        Unavailable: it is behind.
+        Unavailable: the schema is behind.
     """
-    found = _revision(connection)
-    if found == REVISIONS[0]:
+    revision = _revision(connection)
+    if revision == REVISIONS[0]:
         return "current"
-    if found is None or found in REVISIONS:
+    if revision is None or revision in REVISIONS:
         raise Unavailable(
-            f"The database's schema is behind: it is at revision {found or 'none'}, the code needs "
-            f"{REVISIONS[0]}.",
+            f"The database's schema is behind: it is at revision {revision or 'none'}, the code "
+            f"needs {REVISIONS[0]}.",
             headers={"Retry-After": "5"},
         )
     return "ahead"

@@ -1,4 +1,4 @@
-"""Threads for work that blocks, and the way to them from an event loop and back."""
+"""Worker threads for blocking functions, whose results are awaited in an event loop."""
 
 import asyncio
 import time
@@ -13,95 +13,110 @@ T = TypeVar("T")
 
 
 class Job(Generic[T]):
-    """Work that a thread is to do, and whose outcome is awaited in an event loop."""
+    """A function that a worker thread runs, and its result. Create it in an event loop."""
 
-    def __init__(self, work: Callable[[Any], T], *, writes: bool) -> None:
-        """`work` is a function of what the thread has for it, such as a connection."""
-        self.work = work
+    def __init__(self, function: Callable[[Any], T], *, writes: bool) -> None:
+        """`function` takes what the worker thread provides, such as a connection."""
+        self.function = function
         self.writes = writes
         self.loop = asyncio.get_running_loop()
         self._future: asyncio.Future[T] = self.loop.create_future()
-        self._settle: Callable[[], None]
-        self._claim = Lock()
+        self._complete: Callable[[], None]
+        self._running = Lock()
 
-    def claim(self) -> bool:
-        """True for one of all that ask: whoever does the work, or gives it up."""
-        return self._claim.acquire(blocking=False)
+    def set_running(self) -> bool:
+        """Claim the job atomically. Only the first caller gets True."""
+        return self._running.acquire(blocking=False)
 
-    def succeed(self, result: T) -> None:
-        self._settle = partial(self._future.set_result, result)
+    def set_result(self, result: T) -> None:
+        self._complete = partial(self._future.set_result, result)
 
-    def fail(self, error: Exception) -> None:
-        self._settle = partial(self._future.set_exception, error)
-
-    async def outcome(self, patience: float, impatience: Exception) -> T:
-        """Wait; and raise `impatience` if nobody has begun after `patience` seconds. What nobody
-        waits for any more, because the request was cancelled, is not begun.
+    def set_exception(self, error: BaseException) -> None:
+        """Errors that would end the event loop, and StopIteration, which a future refuses, are
+        wrapped in a RuntimeError.
         """
-        timer = self.loop.call_later(patience, self._give_up, impatience)
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):
+            wrapper = RuntimeError(f"a job raised {type(error).__name__}")
+            wrapper.__cause__ = error
+            error = wrapper
+        self._complete = partial(self._future.set_exception, error)
+
+    async def result(self, timeout: float) -> T:  # noqa: ASYNC109 -- limits the start, not the job
+        """Wait for the result. A cancelled job that has not started is dropped.
+
+        Raises:
+            TimeoutError: the job has not started after `timeout` seconds, and is dropped.
+        """
+        timer = self.loop.call_later(timeout, self._expire)
         try:
             return await self._future
         except asyncio.CancelledError:
-            self.claim()
+            self.set_running()
             raise
         finally:
             timer.cancel()
 
-    def settle(self) -> None:
-        if not self._future.done():  # as it is when the request was cancelled
-            self._settle()
+    def complete(self) -> None:
+        """Wake the waiting request. Call it in the event loop."""
+        if not self._future.done():  # it is done if the request was cancelled
+            self._complete()
 
-    def _give_up(self, error: Exception) -> None:
-        if self.claim():
-            self.fail(error)
-            self.settle()
-
-
-def announce(pieces: Sequence[Job[Any]]) -> None:
-    """Wake whoever awaits the pieces, which have succeeded or failed, all at once."""
-    with suppress(RuntimeError):  # the loop is closed: nobody waits, but others may elsewhere
-        pieces[0].loop.call_soon_threadsafe(_settle, pieces)
+    def _expire(self) -> None:
+        if self.set_running():
+            self.set_exception(TimeoutError())
+            self.complete()
 
 
-def _settle(pieces: Sequence[Job[Any]]) -> None:
-    for piece in pieces:
-        piece.settle()
+def deliver(jobs: Sequence[Job[Any]]) -> None:
+    """Hand results to the event loop from a worker thread, with one wake-up for all jobs."""
+    with suppress(RuntimeError):  # the event loop is closed, so that no request waits
+        jobs[0].loop.call_soon_threadsafe(_complete, jobs)
+
+
+def _complete(jobs: Sequence[Job[Any]]) -> None:
+    for job in jobs:
+        job.complete()
 
 
 class WorkerPool:
-    """A queue of pieces, and threads that serve it first come, first served."""
+    """A queue of jobs, and threads that run them in the order of submission."""
 
-    def __init__(self, threads: int, serve: Callable[["WorkerPool", Job[Any]], None]) -> None:
-        """`serve` does a piece that is claimed for it, and whichever else it claims itself."""
+    def __init__(self, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]) -> None:
+        """`run` gets a claimed job. It may claim more with `next_waiting`, sets the result or the
+        exception of each, and delivers them. It must not raise.
+        """
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
-        self._serve = serve
-        self._threads = [Thread(target=self._run, daemon=True) for _ in range(threads)]
+        self._run = run
+        self._threads = [
+            Thread(target=self._work, name="taskapi-database", daemon=True)
+            for _ in range(max_workers)
+        ]
         for thread in self._threads:
             thread.start()
 
-    def put(self, piece: Job[Any]) -> None:
-        self._queue.put(piece)
+    def submit(self, job: Job[Any]) -> None:
+        self._queue.put(job)
 
-    def claim(self) -> Job[Any] | None:
-        """A piece that waits, if there is any."""
+    def next_waiting(self) -> Job[Any] | None:
+        """Claim the next job of the queue, or return None if no job waits."""
         try:
-            while (piece := self._queue.get_nowait()) is not None:
-                if piece.claim():
-                    return piece
+            while (job := self._queue.get_nowait()) is not None:
+                if job.set_running():
+                    return job
         except Empty:
             return None
         self._queue.put(None)
         return None
 
-    def close(self, patience: float) -> None:
-        """Let the threads finish what waits, for at most `patience` seconds."""
+    def shutdown(self, timeout: float) -> None:
+        """Wait until the threads have run all waiting jobs, at most `timeout` seconds in all."""
         for _ in self._threads:
             self._queue.put(None)
-        end = time.monotonic() + patience
+        deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(max(0.0, end - time.monotonic()))
+            thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _run(self) -> None:
-        while (piece := self._queue.get()) is not None:
-            if piece.claim():
-                self._serve(self, piece)
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            if job.set_running():
+                self._run(self, job)

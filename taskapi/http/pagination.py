@@ -4,7 +4,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from taskapi.exceptions import InvalidRequest
@@ -121,10 +121,3 @@ class Pager:
     def _bound(self, order: str) -> str:
         """Cursors of one list are of no use for another."""
         return f"{self._request.scope['route'].path} {order}"
-
-
-async def get_pager(request: Request, response: Response) -> Pager:
-    return Pager(request.app.state.cursors, request, response)
-
-
-PagerDep = Annotated[Pager, Depends(get_pager)]

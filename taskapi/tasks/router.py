@@ -3,6 +3,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
+from taskapi.deps import PagerDep
 from taskapi.exceptions import (
     ContentTooLarge,
     InvalidRequest,
@@ -15,7 +16,7 @@ from taskapi.exceptions import (
 from taskapi.http.etags import ReadPreconditions, WritePreconditions
 from taskapi.http.idempotency import IdempotencyKey
 from taskapi.http.openapi import responses
-from taskapi.http.pagination import PageOf, PagerDep
+from taskapi.http.pagination import PageOf
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (

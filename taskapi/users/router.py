@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from taskapi.auth.deps import CurrentUserDep
-from taskapi.deps import DatabaseDep, PasswordsDep, RegistrationsDep
+from taskapi.deps import DatabaseDep, PagerDep, PasswordsDep, RegistrationThrottleDep
 from taskapi.exceptions import (
     ContentTooLarge,
     EmailTaken,
@@ -19,7 +19,7 @@ from taskapi.exceptions import (
     UnsupportedMediaType,
 )
 from taskapi.http.openapi import responses
-from taskapi.http.pagination import PageOf, PageParams, PagerDep
+from taskapi.http.pagination import PageOf, PageParams
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.users import service
@@ -48,7 +48,7 @@ OWN = (Unauthorized, LoginTooOld, Forbidden, NotFound)
 async def create_user(
     database: DatabaseDep,
     passwords: PasswordsDep,
-    registrations: RegistrationsDep,
+    registrations: RegistrationThrottleDep,
     request: Request,
     response: Response,
     body: UserCreate,

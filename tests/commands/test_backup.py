@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi.commands import backup
+from taskapi.__main__ import main
 from taskapi.settings import Settings
 from tests.api import Api
 
@@ -21,14 +21,14 @@ Run = Callable[..., str]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     def run(url: str, copy: Path) -> str:
         monkeypatch.setenv("TASKAPI_DATABASE_URL", url)
-        monkeypatch.setattr(sys, "argv", ["taskapi.commands.backup", str(copy)])
-        backup.main()
+        monkeypatch.setattr(sys, "argv", ["taskapi", "backup", str(copy)])
+        main()
         return capsys.readouterr().out
 
     return run
 
 
-def test_a_copy_made_while_the_service_writes_is_whole_and_can_be_restored(
+def test_a_backup_of_a_busy_database_is_consistent_and_can_be_restored(
     anna: Api,
     settings: Settings,
     tmp_path: Path,
@@ -55,17 +55,17 @@ def test_a_copy_made_while_the_service_writes_is_whole_and_can_be_restored(
 
 
 @pytest.mark.usefixtures("anna")
-def test_nothing_is_overwritten(settings: Settings, tmp_path: Path, run: Run) -> None:
+def test_an_existing_file_is_not_overwritten(settings: Settings, tmp_path: Path, run: Run) -> None:
     precious = tmp_path / "precious.txt"
     precious.write_text("precious")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(SystemExit, match=r"No copy was made: \[Errno 17\] File exists"):
+    with pytest.raises(SystemExit, match=r"^taskapi can't back up the database: .*File exists"):
         run(settings.database_url, precious)
     assert precious.read_text() == "precious"
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_copy_of_a_damaged_database_is_not_made(tmp_path: Path, run: Run) -> None:
+def test_a_damaged_database_is_not_backed_up(tmp_path: Path, run: Run) -> None:
     damaged = tmp_path / "damaged.db"
     with sqlite3.connect(damaged) as connection:
         connection.execute("CREATE TABLE numbers (number INTEGER)")
@@ -75,7 +75,9 @@ def test_a_copy_of_a_damaged_database_is_not_made(tmp_path: Path, run: Run) -> N
     content = bytearray(damaged.read_bytes())
     content[20_000:40_000] = bytes(20_000)
     damaged.write_bytes(content)
-    with pytest.raises(SystemExit, match="the database is damaged"):
+    with pytest.raises(
+        SystemExit, match=r"^taskapi can't back up the database: the database is damaged"
+    ):
         run(f"sqlite:///{damaged}", tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == [damaged]
 
@@ -84,10 +86,13 @@ def test_a_copy_of_a_damaged_database_is_not_made(tmp_path: Path, run: Run) -> N
     ("url", "message"),
     [
         ("sqlite:///nowhere.db", "unable to open database file"),
-        ("postgresql://db/taskapi", "This is for SQLite; PostgreSQL has pg_dump."),
+        ("mysql://localhost", "the database must be sqlite:///a-file.db or postgresql://"),
+        ("postgresql://db/taskapi", "this command is for SQLite; use pg_dump for PostgreSQL"),
     ],
 )
-def test_what_can_not_be_copied_is_said(tmp_path: Path, url: str, message: str, run: Run) -> None:
-    with pytest.raises(SystemExit, match=message):
+def test_a_failure_is_reported_in_one_line(
+    tmp_path: Path, url: str, message: str, run: Run
+) -> None:
+    with pytest.raises(SystemExit, match=f"^taskapi can't back up the database: {message}"):
         run(url, tmp_path / "copy.db")
     assert list(tmp_path.iterdir()) == []

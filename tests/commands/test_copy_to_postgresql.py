@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi.commands import copy_to_postgresql
+from taskapi.__main__ import main
+from taskapi.commands.copy_to_postgresql import CopyError, copy_database
 from taskapi.settings import Settings
 from tests.api import Api, log_in, refresh, request_token
 from tests.databases import PostgreSQL, execute
@@ -37,7 +38,7 @@ def digest(folder: Path) -> dict[str, str]:
     }
 
 
-def test_users_tasks_and_logins_go_on_where_they_were(
+def test_users_tasks_and_sessions_are_kept(
     anna: Api, boris: Api, settings: Settings, start: Start, source: Path, target: str
 ) -> None:
     tasks = [anna.create_task(f"Задача {number}", status="завершена") for number in range(5)]
@@ -47,8 +48,8 @@ def test_users_tasks_and_logins_go_on_where_they_were(
     boris.delete(f"/users/{boris.user_id}")
     anna.post("/tasks", json={"title": "x"}, headers={"Idempotency-Key": "once"})
     before = digest(source.parent)
-    moved = copy_to_postgresql.move(source, target)
-    assert moved == {"users": 1, "sessions": 2, "tasks": 6, "idempotent_answers": 1}
+    counts = copy_database(source, target)
+    assert counts == {"users": 1, "sessions": 2, "tasks": 6, "idempotent_answers": 1}
     assert digest(source.parent) == before
     client = start(settings.model_copy(update={"database_url": target}))
     again = Api(client, anna.user_id, anna.email, anna.token)
@@ -64,25 +65,25 @@ def test_users_tasks_and_logins_go_on_where_they_were(
     assert Api.register(client, "boris@example.com").user_id == boris.user_id + 1
 
 
-def test_ids_of_what_was_deleted_are_not_given_again(
+def test_ids_of_deleted_rows_are_not_reused(
     anna: Api, settings: Settings, start: Start, source: Path, target: str
 ) -> None:
     last = anna.create_task()["id"]
     anna.delete(f"/tasks/{last}")
-    copy_to_postgresql.move(source, target)
+    copy_database(source, target)
     client = start(settings.model_copy(update={"database_url": target}))
     again = Api(client, anna.user_id, anna.email, anna.token)
     assert again.create_task()["id"] == last + 1
 
 
-def test_a_target_with_rows_is_left_as_it_is(
+def test_a_target_with_rows_is_not_changed(
     anna: Api, settings: Settings, start: Start, source: Path, target: str
 ) -> None:
     anna.create_task()
     client = start(settings.model_copy(update={"database_url": target}))
     Api.register(client, "vera@example.com")
-    with pytest.raises(copy_to_postgresql.CopyError, match="is not empty: there are rows in users"):
-        copy_to_postgresql.move(source, target)
+    with pytest.raises(CopyError, match="is not empty: there are rows in users"):
+        copy_database(source, target)
     assert execute(target, "SELECT email FROM users") == [("vera@example.com",)]
     assert execute(target, "SELECT count(*) FROM tasks") == [(0,)]
 
@@ -94,61 +95,59 @@ def test_a_row_that_the_target_refuses_leaves_it_empty(
     with sqlite3.connect(source) as connection:
         connection.execute("UPDATE tasks SET title = 'NUL ' || char(0)")
     connection.close()
-    with pytest.raises(copy_to_postgresql.CopyError, match="NUL"):
-        copy_to_postgresql.move(source, target)
+    with pytest.raises(CopyError, match="NUL"):
+        copy_database(source, target)
     assert execute(target, "SELECT count(*) FROM users") == [(0,)]
 
 
-def test_rows_that_do_not_arrive_are_missed(anna: Api, source: Path, target: str) -> None:
+def test_missing_rows_are_noticed(anna: Api, source: Path, target: str) -> None:
     anna.create_task()
     swallow = "CREATE RULE swallow AS ON INSERT TO tasks DO INSTEAD NOTHING"
     execute(target, swallow)
-    with pytest.raises(copy_to_postgresql.CopyError, match="0 of 1 rows of tasks arrived"):
-        copy_to_postgresql.move(source, target)
+    with pytest.raises(CopyError, match="0 of 1 rows of tasks arrived"):
+        copy_database(source, target)
     assert execute(target, "SELECT count(*) FROM users") == [(0,)]
 
 
 def test_schemas_that_differ_are_refused(anna: Api, source: Path, target: str) -> None:
     assert anna.get("/users/me").status_code == 200
     execute(target, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
-    with pytest.raises(
-        copy_to_postgresql.CopyError, match="PostgreSQL: the schema is that of a newer version"
-    ):
-        copy_to_postgresql.move(source, target)
+    with pytest.raises(CopyError, match="PostgreSQL: the schema is that of a newer version"):
+        copy_database(source, target)
     execute(target, "DROP TABLE alembic_version")
-    with pytest.raises(
-        copy_to_postgresql.CopyError, match=r"PostgreSQL: .* Run `alembic upgrade head` there"
-    ):
-        copy_to_postgresql.move(source, target)
+    with pytest.raises(CopyError, match=r"PostgreSQL: .* Run `alembic upgrade head` there"):
+        copy_database(source, target)
 
 
 @pytest.mark.usefixtures("anna")
-def test_the_command_counts_what_it_moved(
+def test_the_command_prints_the_number_of_rows(
     source: Path,
     target: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("TASKAPI_DATABASE_URL", target)
-    monkeypatch.setattr(sys, "argv", ["taskapi.commands.copy_to_postgresql", str(source)])
-    copy_to_postgresql.main()
+    monkeypatch.setattr(sys, "argv", ["taskapi", "copy-to-postgresql", str(source)])
+    main()
     assert capsys.readouterr().out.split() == [
         *("1", "users"),
         *("0", "idempotent_answers"),
         *("1", "sessions"),
         *("0", "tasks"),
     ]
-    with pytest.raises(SystemExit, match=r"Nothing was moved\. The PostgreSQL"):
-        copy_to_postgresql.main()
+    with pytest.raises(
+        SystemExit, match=r"^taskapi can't copy to PostgreSQL: the PostgreSQL database is not"
+    ):
+        main()
 
 
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         ("sqlite:///other.db", "TASKAPI_DATABASE_URL must be the URL of the PostgreSQL database"),
-        ("postgresql://db/taskapi", "There is no file nowhere.db"),
+        ("postgresql://db/taskapi", "there is no file nowhere.db"),
     ],
 )
-def test_what_can_not_be_moved_is_said(url: str, message: str) -> None:
-    with pytest.raises(copy_to_postgresql.CopyError, match=message):
-        copy_to_postgresql.move(Path("nowhere.db"), url)
+def test_a_wrong_url_or_file_is_refused(url: str, message: str) -> None:
+    with pytest.raises(CopyError, match=message):
+        copy_database(Path("nowhere.db"), url)

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 import pytest
-from alembic.util import CommandError
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from taskapi.database import migrations
 from taskapi.database.engines import open_engine
-from taskapi.settings import Settings
+from taskapi.settings import ConfigurationError, Settings
 from tests.api import Api, check_problem
 from tests.databases import PostgreSQL, database_name, end_connections, execute
 from tests.waiting import wait_until
@@ -162,5 +161,5 @@ def test_a_database_that_can_not_hold_every_character_is_refused(
     name = database_name(settings.database_url)
     options = "ENCODING SQL_ASCII LOCALE 'C' TEMPLATE template0"
     postgresql.execute(f"CREATE DATABASE {name}_ascii {options}")
-    with pytest.raises(CommandError, match="encoding must be UTF8, and is SQL_ASCII"):
+    with pytest.raises(ConfigurationError, match="encoding must be UTF8, and is SQL_ASCII"):
         migrations.upgrade(postgresql.url(f"{name}_ascii"))

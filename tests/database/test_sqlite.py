@@ -53,13 +53,13 @@ def test_a_locked_database_is_temporarily_unavailable(
     assert anna.delete(f"/tasks/{task['id']}").status_code == 204
 
 
-def test_whoever_waits_too_long_for_a_turn_is_told_to_come_back(
+def test_a_request_that_waits_too_long_for_a_thread_is_unavailable(
     start: Callable[[Settings], TestClient],
     settings: Settings,
     connection: sqlite3.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(core, "QUEUE_SECONDS", 0.05)
+    monkeypatch.setattr(core, "QUEUE_TIMEOUT", 0.05)
     patient = {"database_url": settings.database_url + "?timeout=0.5"}
     anna = Api.register(start(settings.model_copy(update=patient)), "anna@example.com")
     connection.execute("BEGIN IMMEDIATE")

@@ -1,9 +1,11 @@
-"""SQLite has one writer: whatever waits for it is committed together, and must not notice."""
+"""Jobs in worker threads. SQLite has one writer, which commits waiting writes together."""
 
 import asyncio
 import sqlite3
+import sys
 import time
-from collections.abc import Callable, Iterator
+from asyncio import CancelledError
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
@@ -11,10 +13,13 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from sqlalchemy import Connection
 
+from taskapi.database.core import Database
 from taskapi.database.engines import database_file
-from taskapi.database.workers import Job, WorkerPool, announce
+from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.settings import Settings
+from taskapi.users import service as users_service
 from tests.api import PASSWORD, Api, check_problem
 from tests.databases import execute
 
@@ -24,7 +29,7 @@ WAITING = 0.5
 
 @contextmanager
 def locked(settings: Settings) -> Iterator[None]:
-    """Another process is writing, so that all writes of the service wait."""
+    """Hold the write lock as another process would, so that all writes of the service wait."""
     connection = sqlite3.connect(database_file(settings.database_url) or "", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
     yield
@@ -69,7 +74,7 @@ def test_requests_that_fail_harm_none_that_are_committed_with_them(
 @pytest.mark.own_database
 @pytest.mark.database("sqlite")
 def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings: Settings) -> None:
-    """The task is written before the answer is remembered, which the database refuses here."""
+    """The task is written first. The database then refuses the row for its Idempotency-Key."""
     refuse = "CREATE TRIGGER refuse BEFORE INSERT ON idempotent_answers BEGIN SELECT RAISE({}); END"
     for how in ("ABORT, 'no'", "ROLLBACK, 'no'"):
         execute(settings.database_url, "DROP TRIGGER IF EXISTS refuse")
@@ -85,81 +90,80 @@ def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings:
         execute(settings.database_url, "DELETE FROM tasks")
 
 
-def test_a_lane_that_closes_waits_for_all_its_threads_together_no_longer_than_it_should() -> None:
+def test_shutdown_waits_for_all_threads_together_at_most_its_timeout() -> None:
     stuck = Event()
 
     async def run() -> float:
-        lane = WorkerPool(4, lambda _, piece: piece.work(None))
+        pool = WorkerPool(4, lambda _, job: job.function(None))
         for _ in range(4):
-            lane.put(Job(lambda _: stuck.wait(10), writes=False))
+            pool.submit(Job(lambda _: stuck.wait(10), writes=False))
         started = time.monotonic()
-        await asyncio.to_thread(lane.close, 0.5)
+        await asyncio.to_thread(pool.shutdown, 0.5)
         return time.monotonic() - started
 
     assert asyncio.run(run()) < 1.5
     stuck.set()
 
 
-def serve(lane: WorkerPool, piece: Job[Any]) -> None:
-    """Does whatever waits, as if it were committed together."""
-    pieces = [piece]
-    while another := lane.claim():
-        pieces.append(another)
-    for each in pieces:
-        each.succeed(each.work(None))
-    announce(pieces)
+def run_batch(pool: WorkerPool, first: Job[Any]) -> None:
+    jobs = [first]
+    while job := pool.next_waiting():
+        jobs.append(job)
+    for job in jobs:
+        job.set_result(job.function(None))
+    deliver(jobs)
 
 
-def test_a_thread_outlives_whoever_waited_for_it() -> None:
+def test_a_thread_outlives_the_event_loop_of_its_job() -> None:
     begun, end = Event(), Event()
-    lane = WorkerPool(1, serve)
+    pool = WorkerPool(1, run_batch)
 
-    def work(_: object) -> None:
+    def function(_: object) -> None:
         begun.set()
         end.wait(10)
 
     async def leave() -> None:
-        lane.put(Job(work, writes=True))
+        pool.submit(Job(function, writes=True))
         await asyncio.to_thread(begun.wait, 10)
 
     async def stay() -> str:
-        piece = Job(lambda _: "done", writes=True)
-        lane.put(piece)
-        return await piece.outcome(5, TimeoutError())
+        job = Job(lambda _: "done", writes=True)
+        pool.submit(job)
+        return await job.result(5)
 
     asyncio.run(leave())
     end.set()
     assert asyncio.run(stay()) == "done"
-    lane.close(5)
+    pool.shutdown(5)
 
 
-def test_a_lane_that_closes_finishes_what_is_waited_for_and_nothing_else() -> None:
+def test_shutdown_finishes_the_jobs_that_are_waited_for_and_no_others() -> None:
     done: list[str] = []
     begin = Event()
 
-    def work(name: str) -> Job[None]:
-        def do(_: object) -> None:
+    def create(name: str) -> Job[None]:
+        def function(_: object) -> None:
             begin.wait(10)
             done.append(name)
 
-        return Job(do, writes=True)
+        return Job(function, writes=True)
 
     async def run() -> None:
-        lane = WorkerPool(1, serve)
-        names = ("first", "given up", "left", "second", "given up", "last")
-        pieces = [work(name) for name in names]
-        outcomes = []
-        for piece, patience in zip(pieces, (10, 0.01, 10, 10, 0.01, 10), strict=True):
-            lane.put(piece)
-            outcomes.append(asyncio.create_task(piece.outcome(patience, TimeoutError())))
+        pool = WorkerPool(1, run_batch)
+        names = ("first", "expired", "cancelled", "second", "expired", "last")
+        jobs = [create(name) for name in names]
+        waiting = []
+        for job, timeout in zip(jobs, (10, 0.01, 10, 10, 0.01, 10), strict=True):
+            pool.submit(job)
+            waiting.append(asyncio.create_task(job.result(timeout)))
             await asyncio.sleep(0.1)
-        for outcome in (outcomes[0], outcomes[2]):  # of which the first has begun
-            outcome.cancel()  # as the server does when it can't wait any longer
-        closing = asyncio.create_task(asyncio.to_thread(lane.close, 10))
+        for task in (waiting[0], waiting[2]):  # the first has started
+            task.cancel()  # as the server does after its grace period
+        closing = asyncio.create_task(asyncio.to_thread(pool.shutdown, 10))
         await asyncio.sleep(0.1)
         begin.set()
         await closing
-        results = await asyncio.gather(*outcomes, return_exceptions=True)
+        results = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(result) for result in results] == [
             asyncio.CancelledError,
             TimeoutError,
@@ -171,3 +175,40 @@ def test_a_lane_that_closes_finishes_what_is_waited_for_and_nothing_else() -> No
 
     asyncio.run(run())
     assert done == ["first", "second", "last"]
+
+
+@pytest.mark.usefixtures("anna")
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, CancelledError, StopIteration])
+def test_no_error_ends_a_thread_or_leaves_its_request_waiting(
+    settings: Settings, kind: type[BaseException]
+) -> None:
+    """Failed: the only writer ended with SystemExit, and all writes waited forever."""
+
+    def fail(_: Connection) -> None:
+        raise kind
+
+    async def call(method: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        failures = settings.database_connections + 1
+        for _ in range(failures):
+            with pytest.raises(RuntimeError, match=f"a job raised {kind.__name__}"):
+                await asyncio.wait_for(method(fail), 30)
+        assert await asyncio.wait_for(method(lambda _: "works"), 30) == "works"
+
+    database = Database(settings)
+    asyncio.run(call(database.read))
+    asyncio.run(call(database.write))
+    database.close()
+
+
+@pytest.mark.database("sqlite")
+def test_an_exit_in_a_job_is_a_500_for_its_request_alone(
+    anna: Api, boris: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/users/{boris.user_id}"
+    monkeypatch.setattr(users_service, "delete_user", lambda *_: sys.exit())
+    with ThreadPoolExecutor(3) as pool, locked(settings):
+        created = [pool.submit(anna.post, "/tasks", json={"title": "new"}) for _ in range(2)]
+        exits = pool.submit(boris.delete, path)
+    assert {answer.result().status_code for answer in created} == {201}
+    check_problem(exits.result(), 500, "internal-error")
+    assert boris.get(path).status_code == 200

@@ -25,7 +25,7 @@ def log_in(url: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_the_first_start_makes_a_database_and_a_secret_and_says_where(tmp_path: Path) -> None:
+def test_the_first_start_creates_a_database_and_a_key_and_logs_their_paths(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         assert httpx2.post(f"{url}/users", json=USER).status_code == 201
     secret = tmp_path / "taskapi.secret"
@@ -37,7 +37,7 @@ def test_the_first_start_makes_a_database_and_a_secret_and_says_where(tmp_path: 
     assert secret.read_text() not in log
 
 
-def test_a_restart_keeps_users_tasks_and_logins(tmp_path: Path) -> None:
+def test_a_restart_keeps_users_tasks_and_sessions(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         httpx2.post(f"{url}/users", json=USER)
         login = log_in(url)
@@ -69,7 +69,7 @@ def test_four_workers_starting_at_once_share_one_database_and_one_secret(tmp_pat
 
 
 @pytest.mark.parametrize(("trusted", "status"), [("127.0.0.1", 401), ("192.0.2.99", 429)])
-def test_a_clients_address_is_what_a_trusted_proxy_says(
+def test_the_clients_address_comes_from_a_trusted_proxy(
     tmp_path: Path, trusted: str, status: int
 ) -> None:
     with serve(tmp_path, f"--forwarded-allow-ips={trusted}") as url:
@@ -112,7 +112,7 @@ def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
         ("TASKAPI_DATABASE_URL", "nonsense", "must be sqlite:///a-file.db or postgresql://"),
     ],
 )
-def test_what_can_not_work_is_refused_at_the_start(
+def test_a_start_with_unusable_settings_fails_in_one_line(
     tmp_path: Path, name: str, value: str, message: str
 ) -> None:
     started = subprocess.run(
@@ -132,7 +132,7 @@ def test_what_can_not_work_is_refused_at_the_start(
     assert list(tmp_path.glob("*")) == []
 
 
-def test_a_start_that_has_nothing_to_migrate_leaves_alembic_alone(tmp_path: Path) -> None:
+def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from fastapi.testclient import TestClient\n"
@@ -154,7 +154,7 @@ def test_a_start_that_has_nothing_to_migrate_leaves_alembic_alone(tmp_path: Path
     assert loaded == ["True\n", "False\n"]
 
 
-def test_of_migrations_started_at_once_one_does_the_work(
+def test_one_of_concurrent_migrations_does_the_work(
     create_database: Callable[[], str],
 ) -> None:
     url = create_database()

@@ -13,16 +13,16 @@ PACKAGE = ROOT / "taskapi"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    ("main",),
-    ("app", "__main__", "commands.*"),
+    ("main", "__main__"),
+    ("commands.*",),
+    ("app",),
     ("health", "docs"),
     ("users.*", "tasks.*"),
     ("auth.*",),
     ("deps",),
-    ("startup",),
     ("security.*",),
     ("database.*", "http.*", "rate_limit"),
-    ("models", "exceptions", "logging"),
+    ("models", "exceptions", "logging", "startup"),
     ("settings",),
 )
 """From the top. A module imports from its own layer and from those below it."""

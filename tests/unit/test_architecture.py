@@ -50,6 +50,21 @@ def test_files_stay_small(path: Path) -> None:
     assert path.name != "__init__.py" or lines == []
 
 
+def test_the_package_has_at_most_12_modules_beside_its_folders() -> None:
+    modules = [path.name for path in PACKAGE.glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 12, modules
+
+
+def test_only_deps_uses_the_state_of_the_application() -> None:
+    users = {
+        module(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and re.search(r"\bapp\.state$", ast.unparse(node))
+    }
+    assert users == {"deps"}
+
+
 def test_handlers_are_thin() -> None:
     for path in [*PACKAGE.rglob("router.py"), PACKAGE / "health.py"]:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,0 +1,98 @@
+"""Engines for PostgreSQL. Import this module only where PostgreSQL is used: it needs psycopg."""
+
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg.abc import ConnDict, PQGen
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+
+# Parameters of the URL override these. An unreachable host is noticed in seconds.
+CONNECTION_DEFAULTS: ConnDict = {
+    "application_name": "taskapi",
+    "client_encoding": "utf8",  # the server's default may be SQL_ASCII, which converts nothing
+    "connect_timeout": 5,  # seconds, for each host
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,  # milliseconds
+}
+
+PREPARE_THRESHOLD = 5
+"""Executions after which psycopg prepares a statement; this is its default."""
+
+READ_ONLY_SQL_TRANSACTION = "25006"
+
+TIMEOUT_MARGIN = 5
+"""Grace period in seconds on top of statement_timeout."""
+
+RV = TypeVar("RV")
+
+
+class TimeoutConnection(psycopg.Connection[Any]):
+    """A connection that is closed when the server does not answer within `response_timeout`.
+
+    PostgreSQL's statement_timeout does not end the wait for a synchronous standby, nor the wait
+    for a server process that hangs.
+    """
+
+    response_timeout: float | None = None
+    """Seconds; None for no limit."""
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        limit = self.response_timeout if timeout is None else timeout
+        try:
+            return super().wait(gen, interval, limit)
+        except psycopg.OperationalError as error:
+            if not error.sqlstate:  # errors that the server sent have one
+                self.close()
+            raise
+
+
+def open_engine(
+    url: str, connections: int, statement_timeout: int, *, transaction_pooling: bool
+) -> Engine:
+    """Create an engine. libpq reads the URL, with all parameters that libpq has.
+
+    `statement_timeout` is in seconds, 0 for none. A pooler in transaction mode supports neither
+    prepared statements nor session settings; with `transaction_pooling` the timeout is set in each
+    transaction instead.
+    """
+    engine = create_engine(
+        "postgresql+psycopg://", pool_size=connections, max_overflow=0, pool_pre_ping=True
+    )
+    milliseconds = statement_timeout * 1000
+    timeout_options = (
+        f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout={milliseconds}"
+        if milliseconds and not transaction_pooling
+        else ""
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_: Dialect, __: object, ___: object, options: dict[str, Any]) -> DBAPIConnection:
+        parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
+        session_options = f"{timeout_options} {parameters.pop('options', '')}".strip()
+        arguments = options | CONNECTION_DEFAULTS | parameters
+        if session_options:
+            arguments["options"] = session_options
+        prepare_threshold = None if transaction_pooling else PREPARE_THRESHOLD
+        connection = TimeoutConnection.connect(**arguments, prepare_threshold=prepare_threshold)
+        if statement_timeout:
+            connection.response_timeout = statement_timeout + TIMEOUT_MARGIN
+        return cast("DBAPIConnection", connection)
+
+    @event.listens_for(engine, "handle_error")
+    def discard_standby(context: ExceptionContext) -> None:
+        """After a failover, make the next connection look for the new primary."""
+        sqlstate = getattr(context.original_exception, "sqlstate", None)
+        if sqlstate == READ_ONLY_SQL_TRANSACTION:
+            context.is_disconnect = True
+
+    if milliseconds and transaction_pooling:
+
+        @event.listens_for(engine, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
+
+    return engine
