@@ -9,7 +9,7 @@ from taskapi.auth.models import UserSession
 from taskapi.users.models import User
 
 _WITH_ID = col(UserSession.id) == bindparam("session_id")
-_WITH_FAMILY = col(UserSession.family_hash) == bindparam("family_hash")
+_WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
 _OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
 _NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
 

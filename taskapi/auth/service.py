@@ -124,7 +124,7 @@ def _rotate(
     end: datetime,
     grace: timedelta,
 ) -> TokenPair | None:
-    family = {"family_hash": token.family_hash, "now": now}
+    family = {"family": token.family_hash, "now": now}
     rotation = {
         "presented_hash": token.secret_hash,
         "successor_hash": successors[0].secret_hash,
@@ -190,7 +190,7 @@ def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
     if isinstance(token, AccessToken):
         connection.execute(DELETE_SESSION, {"session_id": token.session_id})
     else:
-        connection.execute(DELETE_FAMILY, {"family_hash": token.family_hash})
+        connection.execute(DELETE_FAMILY, {"family": token.family_hash})
 
 
 def invalid_grant(description: str) -> InvalidGrant:

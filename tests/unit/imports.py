@@ -58,7 +58,8 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     modules = {module(file) for file in MODULES}
-    return {name.removeprefix("taskapi.") for name in names} & modules
+    own = {name for name in names if name.startswith("taskapi.")}  # not Python's logging
+    return {name.removeprefix("taskapi.") for name in own} & modules
 
 
 def diagram() -> str:
