@@ -1,7 +1,9 @@
 import logging
 
 from alembic import context
-from sqlalchemy import text
+from alembic.ddl.sqlite import SQLiteImpl
+from alembic.operations.batch import ApplyBatchImpl
+from sqlalchemy import Table, text
 from sqlmodel import SQLModel, func, select
 
 from taskapi import app  # noqa: F401 -- imports the models, which registers their tables
@@ -13,6 +15,29 @@ ACTION = "migrate the database"
 
 LOCK = 8319104416
 """The key of PostgreSQL's advisory lock: any number that no other application uses."""
+
+
+class AutoincrementImpl(SQLiteImpl):
+    """Keep AUTOINCREMENT and its counter when a batch migration recreates a table.
+
+    SQLAlchemy does not reflect them, and without them the ids of deleted rows are reused. Alembic
+    uses the class that was defined last for a dialect.
+    """
+
+    __dialect__ = "sqlite"
+
+    def prep_table_for_batch(self, batch_impl: ApplyBatchImpl, table: Table) -> None:
+        connection, new_table = self.connection, batch_impl.new_table
+        names = {"name": table.name, "new_name": batch_impl.temp_table_name}
+        has_counter = (
+            "SELECT 1 FROM sqlite_master WHERE name = :name AND sql LIKE '%AUTOINCREMENT%'"
+        )
+        if connection is None or new_table is None:  # only SQL is printed
+            return
+        if connection.scalar(text(has_counter), names):
+            new_table.dialect_options["sqlite"]["autoincrement"] = True
+            copy = "SELECT :new_name, seq FROM sqlite_sequence WHERE name = :name"
+            connection.execute(text(f"INSERT INTO sqlite_sequence (name, seq) {copy}"), names)
 
 
 def run() -> None:

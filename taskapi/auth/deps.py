@@ -26,7 +26,7 @@ class CurrentUser:
 
     def __init__(self, database: Database, token: AccessToken) -> None:
         self._database = database
-        self.login = token
+        self.token = token
         self.user_id = token.user_id
 
     async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
@@ -48,7 +48,7 @@ class CurrentUser:
     def _run(
         self, connection: Connection, work: Callable[[Connection, *Args], T], args: tuple[*Args]
     ) -> T:
-        if not is_live(connection, self.login):
+        if not is_live(connection, self.token):
             raise _invalid_token("The login has ended.")
         return work(connection, *args)
 

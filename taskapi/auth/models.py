@@ -1,45 +1,44 @@
 from typing import ClassVar
 
-from sqlalchemy import Connection, delete
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
 
-from taskapi.models import ID_COLUMN, Id, ResponseModel, Text, UTCDatetime, table
+from taskapi.models import ID_COLUMN, IdentifiedModel, Text, UTCDatetime
 
 
-class SessionFields(ResponseModel):
-    id: Id
+class SessionBase(SQLModel):
+    """The fields of a session that its user sees."""
+
+    model_config = {"use_attribute_docstrings": True}
+
     created_at: UTCDatetime
     """When the user logged in with the password."""
     last_used_at: UTCDatetime
-    """When the login was last refreshed."""
+    """When the session was last refreshed."""
     expires_at: UTCDatetime
-    """When the login ends, unless it is refreshed before."""
+    """When the session ends, unless it is refreshed before."""
     client: Text = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
-    """What the client called itself when logging in (its User-Agent)."""
+    """The User-Agent header that was sent when logging in."""
 
 
-class SessionPublic(SessionFields):
-    """A login, as its user sees it."""
+class SessionPublic(SessionBase, IdentifiedModel):
+    """A session, as its user sees it."""
 
     current: bool = Field(schema_extra={"examples": [True]})
-    """Whether it is the login that this request was made with."""
+    """Whether this request was made in this session."""
 
 
-class LoginSession(SessionFields, table=True):
-    """A login. Access tokens name it and are worth nothing without it."""
+class UserSession(SessionBase, table=True):
+    """A session starts when a user logs in. Its tokens are accepted as long as the row exists.
+
+    The class is not called Session, which is SQLAlchemy's name for something else.
+    """
 
     __tablename__ = "sessions"
     __table_args__: ClassVar = {"sqlite_autoincrement": True}
 
-    id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
+    id: int = Field(primary_key=True, sa_type=ID_COLUMN)
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", index=True, sa_type=ID_COLUMN)
     family_hash: str = Field(unique=True)
+    """Hash of the part that all refresh tokens of the session have in common."""
     refresh_hash: str
-
-
-sessions = table(LoginSession)
-
-
-def end_sessions(connection: Connection, user_id: int, *, but: int) -> None:
-    """End all logins of a user but one."""
-    connection.execute(delete(sessions).where(sessions.c.user_id == user_id, sessions.c.id != but))
+    """Hash of the secret part of the newest refresh token."""

@@ -103,14 +103,14 @@ async def list_sessions(
 ) -> PageOf[SessionPublic]:
     """List one's own logins, by id. The `Link` header leads to the next page."""
     position = pager.position(page)
-    logins = await caller.read(service.list_sessions, caller.login, page, position)
+    logins = await caller.read(service.list_sessions, caller.token, page, position)
     return pager.cut(logins, page)
 
 
 @sessions.delete("", status_code=204)
 async def end_other_sessions(caller: CurrentUserDep) -> None:
     """End all of one's own logins but the one that the request is made with."""
-    await caller.write(service.end_other_sessions, caller.login)
+    await caller.write(service.end_other_sessions, caller.token)
 
 
 @sessions.delete("/{session_id}", status_code=204, responses=responses(NotFound))

@@ -1,101 +1,119 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, update
+from sqlalchemy import Connection
 
-from taskapi.auth.models import SessionPublic, end_sessions, sessions
+from taskapi.auth.models import SessionPublic
+from taskapi.auth.queries import (
+    DELETE_EXPIRED_SESSIONS,
+    DELETE_FAMILY,
+    DELETE_OTHER_SESSIONS,
+    DELETE_OWN_SESSION,
+    DELETE_SESSION,
+    INSERT_SESSION,
+    LOCK_CREDENTIALS,
+    ROTATE_REFRESH_TOKEN,
+    SELECT_CREDENTIALS,
+    SELECT_PAGE,
+    SELECT_SESSION_ID,
+    SELECT_SESSION_OF_FAMILY,
+    UPDATE_PASSWORD_HASH,
+)
 from taskapi.database.core import Database
 from taskapi.exceptions import InvalidGrant, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
-from taskapi.models import add, utc_now
+from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.security.refresh_tokens import RefreshToken
-from taskapi.users.models import users
-from taskapi.users.service import Credentials, find_credentials
+from taskapi.users.models import email_key, normalize_email
 
 logger = logging.getLogger(__name__)
 
-Login = tuple[AccessToken, RefreshToken]
+TokenPair = tuple[AccessToken, RefreshToken]
 
-_LIVE = select(sessions.c.id).where(
-    sessions.c.id == bindparam("session_id"),
-    sessions.c.user_id == bindparam("owner_id"),
-    sessions.c.expires_at > bindparam("now"),
-)
+
+class Credentials(NamedTuple):
+    user_id: int
+    password_hash: str
 
 
 async def log_in(
     database: Database, passwords: Passwords, email: str, password: str, client: str, lifetime: int
-) -> Login:
-    """Start a login that ends when it is not refreshed for `lifetime` seconds.
+) -> TokenPair:
+    """Start a session, which ends when it is not refreshed for `lifetime` seconds.
 
-    Unknown e-mails take as long as wrong passwords. No connection is held while hashing.
+    An unknown e-mail takes as long as a wrong password. No connection is held while hashing.
 
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
     user = await database.read(find_credentials, email)
     verified = await passwords.verify(password, user.password_hash if user else None)
-    login = None
+    tokens = None
     if user and verified.matches:
-        login = await database.write(_start, user, verified, client, lifetime)
-    if login is None:
+        tokens = await database.write(_start_session, user, verified, client, lifetime)
+    if tokens is None:
         raise invalid_grant("The e-mail or the password is wrong.")
-    return login
+    return tokens
 
 
-def _start(
+def find_credentials(connection: Connection, email: str) -> Credentials | None:
+    """Return None if there is no such account, or if the text is not an e-mail."""
+    try:
+        key = email_key(normalize_email(email))
+    except ValueError:
+        return None
+    row = connection.execute(SELECT_CREDENTIALS, {"email_key": key}).one_or_none()
+    return Credentials(*row) if row else None
+
+
+def _start_session(
     connection: Connection, user: Credentials, verified: Verification, client: str, lifetime: int
-) -> Login | None:
-    """None if the account or its password has changed since it was verified."""
-    unchanged = select(users.c.id).where(
-        users.c.id == user.user_id, users.c.password_hash == user.password_hash
-    )
-    if connection.execute(unchanged.with_for_update(key_share=True)).one_or_none() is None:
+) -> TokenPair | None:
+    """Return None if the account or its password has changed since it was verified."""
+    if connection.execute(LOCK_CREDENTIALS, user._asdict()).one_or_none() is None:
         return None
     if verified.new_hash:
-        rehash = update(users).where(users.c.id == user.user_id)
-        connection.execute(rehash.values(password_hash=verified.new_hash))
+        new = {"user_id": user.user_id, "new_hash": verified.new_hash}
+        connection.execute(UPDATE_PASSWORD_HASH, new)
     now = utc_now()
-    old = delete(sessions).where(sessions.c.user_id == user.user_id)
-    connection.execute(old.where(sessions.c.expires_at <= now))
+    connection.execute(DELETE_EXPIRED_SESSIONS, {"owner_id": user.user_id, "now": now})
     refresh_token = RefreshToken.generate()
-    session_id = add(
-        connection,
-        sessions,
-        {
-            "user_id": user.user_id,
-            "family_hash": refresh_token.family_hash,
-            "refresh_hash": refresh_token.secret_hash,
-            "created_at": now,
-            "last_used_at": now,
-            "expires_at": now + timedelta(seconds=lifetime),
-            "client": client,
-        },
-    )
+    values = {
+        "user_id": user.user_id,
+        "family_hash": refresh_token.family_hash,
+        "refresh_hash": refresh_token.secret_hash,
+        "created_at": now,
+        "last_used_at": now,
+        "expires_at": now + timedelta(seconds=lifetime),
+        "client": client,
+    }
+    session_id = inserted_id(connection.execute(INSERT_SESSION, values))
     return AccessToken(user_id=user.user_id, session_id=session_id, auth_time=now), refresh_token
 
 
 async def refresh(
     database: Database, keys: Sequence[str], token: RefreshToken, lifetime: int, grace: int
-) -> Login:
-    """Exchange a refresh token for the next (RFC 9700, section 4.14.2).
+) -> TokenPair:
+    """Exchange a refresh token for its successor (RFC 9700, section 4.14.2).
 
-    One that was used in the last `grace` seconds gives the same again. One that was used before is
-    a replay, by a thief or by the owner after a thief, and ends the login.
+    A token that was exchanged in the last `grace` seconds gives the same successor again. A token
+    that was exchanged before has been stolen, or is used by its owner after a theft: that ends the
+    session.
 
     Raises:
-        InvalidGrant: the token is not valid, or not any more.
+        InvalidGrant: the token is unknown, expired or revoked.
     """
     now = utc_now()
     successors = [token.successor(key) for key in keys]
     end = now + timedelta(seconds=lifetime)
-    login = await database.write(_rotate, token, successors, now, end, timedelta(seconds=grace))
-    if login is None:
+    tokens = await database.write(_rotate, token, successors, now, end, timedelta(seconds=grace))
+    if tokens is None:
         raise invalid_grant("The refresh token is not valid any more.")
-    return login
+    return tokens
 
 
 def _rotate(
@@ -105,75 +123,74 @@ def _rotate(
     now: datetime,
     end: datetime,
     grace: timedelta,
-) -> Login | None:
-    live = (sessions.c.family_hash == token.family_hash, sessions.c.expires_at > now)
-    unused = sessions.c.refresh_hash == token.secret_hash
-    rotated = connection.execute(
-        update(sessions)
-        .where(*live, unused)
-        .values(refresh_hash=successors[0].secret_hash, last_used_at=now, expires_at=end)
-    )
-    login = connection.execute(select(sessions).where(*live)).one_or_none()
-    if login is None:
+) -> TokenPair | None:
+    family = {"family": token.family_hash, "now": now}
+    rotation = {
+        "presented_hash": token.secret_hash,
+        "successor_hash": successors[0].secret_hash,
+        "end": end,
+    }
+    rotated = connection.execute(ROTATE_REFRESH_TOKEN, family | rotation).rowcount == 1
+    session = connection.execute(SELECT_SESSION_OF_FAMILY, family).one_or_none()
+    if session is None:
         return None
-    successor = {new.secret_hash: new for new in successors}.get(login.refresh_hash)
-    if successor and (rotated.rowcount or abs(now - login.last_used_at) < grace):
-        return _access_token(login), successor
-    logger.warning("refresh token replayed: login %d of user %d is ended", login.id, login.user_id)
-    connection.execute(delete(sessions).where(sessions.c.id == login.id))
+    successor = {new.secret_hash: new for new in successors}.get(session.refresh_hash)
+    if successor and (rotated or abs(now - session.last_used_at) < grace):
+        access_token = AccessToken(
+            user_id=session.user_id, session_id=session.id, auth_time=session.created_at
+        )
+        return access_token, successor
+    logger.warning(
+        "refresh token replayed: session %d of user %d ended", session.id, session.user_id
+    )
+    connection.execute(DELETE_SESSION, {"session_id": session.id})
     return None
 
 
-def _access_token(login: Row[tuple[object, ...]]) -> AccessToken:
-    return AccessToken(user_id=login.user_id, session_id=login.id, auth_time=login.created_at)
-
-
 def is_live(connection: Connection, token: AccessToken) -> bool:
-    """Whether the token's login goes on. A deleted user's logins are deleted with it."""
-    parameters = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
-    return connection.execute(_LIVE, parameters).one_or_none() is not None
+    """Tell whether the token's session goes on. Deleting a user deletes the sessions."""
+    values = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
+    return connection.execute(SELECT_SESSION_ID, values).one_or_none() is not None
 
 
 def list_sessions(
     connection: Connection, token: AccessToken, page: PageParams, position: CursorPosition | None
 ) -> list[SessionPublic]:
-    """The user's logins; one more than fits the page, if there are any more."""
-    mine = select(sessions).where(
-        sessions.c.user_id == token.user_id,
-        sessions.c.expires_at > utc_now(),
-        sessions.c.id > (position[1] if position else 0),
-    )
-    logins = connection.execute(mine.order_by(sessions.c.id).limit(page.limit + 1))
+    """Return the user's sessions of a page, and one more if there is a next page."""
+    values = {
+        "owner_id": token.user_id,
+        "now": utc_now(),
+        "start": position[1] if position else 0,
+        "limit": page.limit + 1,
+    }
     return [
-        SessionPublic.model_validate(login, update={"current": login.id == token.session_id})
-        for login in logins
+        SessionPublic.model_validate(session, update={"current": session.id == token.session_id})
+        for session in connection.execute(SELECT_PAGE, values)
     ]
 
 
 def end_session(connection: Connection, user_id: int, session_id: int) -> None:
     """
     Raises:
-        NotFound: the user has no such login.
+        NotFound: for missing and foreign sessions alike, so that ids can't be probed.
     """
-    ended = connection.execute(
-        delete(sessions).where(sessions.c.id == session_id, sessions.c.user_id == user_id)
-    )
-    if ended.rowcount == 0:
-        raise NotFound("There is no such login.")
+    values = {"owner_id": user_id, "session_id": session_id}
+    if connection.execute(DELETE_OWN_SESSION, values).rowcount == 0:
+        raise NotFound("There is no such session.")
 
 
 def end_other_sessions(connection: Connection, token: AccessToken) -> None:
-    end_sessions(connection, token.user_id, but=token.session_id)
+    """End all sessions of the token's user except the token's own."""
+    values = {"owner_id": token.user_id, "session_id": token.session_id}
+    connection.execute(DELETE_OTHER_SESSIONS, values)
 
 
 def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
-    """End the login that a token belongs to, if there is one (RFC 7009, section 2.1)."""
-    login = (
-        sessions.c.id == token.session_id
-        if isinstance(token, AccessToken)
-        else sessions.c.family_hash == token.family_hash
-    )
-    connection.execute(delete(sessions).where(login))
+    """End the session that a token belongs to, if there is one (RFC 7009, section 2.1)."""
+    if isinstance(token, AccessToken):
+        connection.execute(DELETE_SESSION, {"session_id": token.session_id})
+    else:
+        connection.execute(DELETE_FAMILY, {"family": token.family_hash})
 
 
 def invalid_grant(description: str) -> InvalidGrant:

@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Header
 from pydantic.json_schema import SkipJsonSchema
 from sqlalchemy import Connection, bindparam, delete, insert, select
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, col
 
 from taskapi.exceptions import InvalidRequest
-from taskapi.models import ID_COLUMN, table, utc_now
+from taskapi.models import ID_COLUMN, utc_now
 
 LIFETIME = timedelta(hours=24)
 
@@ -47,20 +47,19 @@ class IdempotentAnswer(SQLModel, table=True):
     created_at: datetime
 
 
-answers = table(IdempotentAnswer)
-
 _GIVEN = (
-    select(answers.c.fingerprint, answers.c.answer)
+    select(col(IdempotentAnswer.fingerprint), col(IdempotentAnswer.answer))
     .where(
-        answers.c.user_id == bindparam("owner_id"),
-        answers.c.key == bindparam("key"),
-        answers.c.created_at > bindparam("forgotten"),
+        col(IdempotentAnswer.user_id) == bindparam("owner_id"),
+        col(IdempotentAnswer.key) == bindparam("key"),
+        col(IdempotentAnswer.created_at) > bindparam("forgotten"),
     )
     # The lock makes a repeat wait for a synchronous standby, as the write that it repeats had to.
     .with_for_update()
 )
-_FORGET = delete(answers).where(
-    answers.c.user_id == bindparam("owner_id"), answers.c.created_at <= bindparam("forgotten")
+_FORGET = delete(IdempotentAnswer).where(
+    col(IdempotentAnswer.user_id) == bindparam("owner_id"),
+    col(IdempotentAnswer.created_at) <= bindparam("forgotten"),
 )
 
 
@@ -92,7 +91,7 @@ def remember(connection: Connection, user_id: int, key: str, request: str, answe
         answer=answer,
         created_at=now,
     )
-    connection.execute(insert(answers), row.model_dump())
+    connection.execute(insert(IdempotentAnswer), row.model_dump())
 
 
 def _fingerprint(request: str) -> str:

@@ -1,24 +1,24 @@
 import unicodedata
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import GetJsonSchemaHandler, StringConstraints
+from pydantic import MISSING, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema
 from sqlalchemy import Enum, Index
-from sqlmodel import Field
+from sqlmodel import Field, SQLModel
 
 from taskapi.http.pagination import PageParams
 from taskapi.models import (
     ID_COLUMN,
     CodePointString,
     Id,
+    IdentifiedModel,
     NonBlankStr,
     RequestModel,
-    ResponseModel,
     Text,
     UTCDatetime,
-    table,
 )
 
 
@@ -31,7 +31,7 @@ class TaskStatus(StrEnum):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Names for generated clients, whose languages have none for Cyrillic values."""
+        """Add names that generated clients can use: they can't derive any from Cyrillic values."""
         return {
             **handler(schema),
             "x-enum-varnames": [status.name for status in cls],
@@ -47,8 +47,10 @@ Description = Annotated[
 ]
 
 
-class TaskReplace(RequestModel):
-    """All of a task that its owner can set."""
+class TaskBase(SQLModel):
+    """The fields that the owner sets."""
+
+    model_config = {"use_attribute_docstrings": True}
 
     title: Title
     """What is to be done."""
@@ -57,7 +59,11 @@ class TaskReplace(RequestModel):
     status: TaskStatus
 
 
-class TaskCreate(TaskReplace):
+class TaskReplace(TaskBase, RequestModel):
+    """All fields of a task that its owner can set."""
+
+
+class TaskCreate(TaskBase, RequestModel):
     """A new task."""
 
     description: Description = ""
@@ -65,41 +71,36 @@ class TaskCreate(TaskReplace):
     status: TaskStatus = TaskStatus.NEW
 
 
-class TaskPatch(TaskReplace):
+class TaskPatch(RequestModel):
     """The fields to change; the others stay as they are."""
 
-    title: Title = Field(default=None)
+    title: Title | MISSING = MISSING
     """What is to be done."""
-    description: Description = Field(default=None)
+    description: Description | MISSING = MISSING
     """The details; may be empty."""
-    status: TaskStatus = Field(default=None)
+    status: TaskStatus | MISSING = MISSING
 
 
-class TaskPublic(ResponseModel):
-    id: Id
-    """Given once, and never again to another task."""
-    title: Title
-    description: Description
-    status: TaskStatus
+class TaskPublic(TaskBase, IdentifiedModel):
     user_id: Id
     """The owner."""
     created_at: UTCDatetime
     updated_at: UTCDatetime
-    """When a field changed last."""
+    """When a field was last changed."""
 
 
-class StoredTask(TaskPublic):
-    """A task as its owner gets it, and what its ETag says."""
+class VersionedTask(TaskPublic):
+    """A task with the version that its ETag is made from."""
 
     version: int = 1
-    """How many times it was written."""
+    """Starts at 1 and grows by 1 with each change."""
 
     @property
     def etag(self) -> str:
         return f'"{self.version}"'
 
 
-class Task(StoredTask, table=True):
+class Task(TaskBase, table=True):
     __tablename__ = "tasks"
     __table_args__ = (
         Index(None, "user_id", "id"),
@@ -110,7 +111,7 @@ class Task(StoredTask, table=True):
         {"sqlite_autoincrement": True},
     )
 
-    id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
+    id: int = Field(primary_key=True, sa_type=ID_COLUMN)
     status: TaskStatus = Field(
         sa_type=Enum(
             TaskStatus,
@@ -123,17 +124,17 @@ class Task(StoredTask, table=True):
         )
     )
     user_id: int = Field(foreign_key="users.id", ondelete="CASCADE", sa_type=ID_COLUMN)
+    created_at: datetime
+    updated_at: datetime
+    version: int
     title_key: str = Field(sa_type=CodePointString)
-    """The title, folded: what the list is sorted by."""
+    """The title, case folded: lists are sorted by it."""
     search_text: str
-    """The title and the description, folded: what is searched."""
-
-
-tasks = table(Task)
+    """The title and the description, case folded: searches look here."""
 
 
 def fold(text: str) -> str:
-    """Case folded by Unicode's rules, in Python, so that every database does it the same."""
+    """Normalize and case fold by Unicode's rules, in Python, so that all databases agree."""
     return unicodedata.normalize("NFC", text).casefold()
 
 
@@ -150,11 +151,11 @@ class TaskOrder(StrEnum):
 
 class TaskListParams(PageParams):
     status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
-    """Only tasks with one of these statuses; all when there is none."""
+    """Only tasks with one of these statuses; all tasks if omitted."""
     q: Annotated[Text, StringConstraints(max_length=200)] = ""
     """Only tasks with this text in the title or the description, in upper or lower case."""
     sort: TaskOrder = TaskOrder.ID
-    """What the list is ordered by, descending after `-`; titles whatever their case. Tasks of which
-    it is the same are ordered by id."""
+    """The field to sort by; `-` sorts in descending order. Titles are compared without regard to
+    case, ties by id."""
     total: bool = False
-    """Whether to count all tasks that the pages have together, in the `X-Total-Count` header."""
+    """Whether to count the tasks of all pages, in the `X-Total-Count` header."""

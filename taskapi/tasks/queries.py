@@ -1,34 +1,55 @@
-"""The statements of the list of tasks: one for each shape that a request can have, built once."""
+"""The statements on tasks, each built once.
+
+Statements of lists depend on the parameters: there is one for each combination.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, Select, bindparam, func, select, tuple_
+from sqlalchemy import Executable, Select, bindparam, delete, insert, tuple_, update
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql import Executable
+from sqlalchemy.orm import InstrumentedAttribute, defer
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlmodel import col, func, select
 
 from taskapi.http.pagination import CursorPosition
-from taskapi.models import columns
-from taskapi.tasks.models import TaskListParams, TaskOrder, TaskPublic, fold, tasks
-
-_SORTED: Mapping[str, Column[Any]] = {
-    "id": tasks.c.id,
-    "created_at": tasks.c.created_at,
-    "updated_at": tasks.c.updated_at,
-    "title": tasks.c.title_key,
-}
+from taskapi.models import ID_COLUMN, attribute
+from taskapi.tasks.models import Task, TaskListParams, TaskOrder, TaskPublic, fold
 
 Statement = tuple[Executable, dict[str, object]]
+"""A statement and its parameters."""
+
+_OWN = (col(Task.user_id) == bindparam("owner_id"), col(Task.id) == bindparam("task_id"))
+
+# The columns for sorting and searching are never shown.
+_TASKS: Select[Any] = select(Task).options(
+    defer(attribute(Task.title_key)), defer(attribute(Task.search_text))
+)
+
+SELECT_OWN_TASK = _TASKS.where(*_OWN)
+LOCK_OWN_TASK = SELECT_OWN_TASK.with_for_update()
+INSERT_TASK = insert(Task)
+UPDATE_OWN_TASK = update(Task).where(*_OWN)
+DELETE_OWN_TASK = delete(Task).where(*_OWN)
+
+_ID = attribute(Task.id)
+_SORT_COLUMNS: Mapping[str, InstrumentedAttribute[Any]] = {
+    "id": _ID,
+    "created_at": attribute(Task.created_at),
+    "updated_at": attribute(Task.updated_at),
+    "title": attribute(Task.title_key),
+}
 
 
 class _OneOf(FunctionElement[int]):
-    """A parameter, written so that PostgreSQL orders by `user_id, id` with the index on both. Where
-    it knows `user_id` to be one value it orders by `id` alone, and may walk through everybody's
-    tasks until it has found enough of this user's.
+    """A parameter, rendered as `ANY (ARRAY[…])` on PostgreSQL.
+
+    Given `user_id = $1`, PostgreSQL drops `user_id` from ORDER BY, and may then scan the primary
+    key, over all users' tasks, until it has found enough tasks of this user. With ANY, it uses the
+    index on `user_id, id`.
     """
 
     inherit_cache = True
@@ -36,31 +57,34 @@ class _OneOf(FunctionElement[int]):
 
 
 @compiles(_OneOf)
-def _parameter(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- SQLAlchemy's own
+def _compile_parameter(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- SQLAlchemy's own
     return compiler.process(element.clauses, **options)
 
 
 @compiles(_OneOf, "postgresql")
-def _any_of_one(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- as above
-    return f"ANY (ARRAY[{_parameter(element, compiler, **options)}])"
+def _compile_any(element: _OneOf, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401 -- SQLAlchemy's own
+    return f"ANY (ARRAY[{_compile_parameter(element, compiler, **options)}])"
 
 
-def page_of(owner_id: int, page: TaskListParams, position: CursorPosition | None) -> Statement:
-    """Selects one more than fits the page, if there are any more."""
-    parameters = _filters(owner_id, page) | {"limit": page.limit + 1}
+def select_page(
+    owner_id: int, params: TaskListParams, position: CursorPosition | None
+) -> Statement:
+    """Select the tasks of a page, and one more if there is a next page."""
+    values = _filter_values(owner_id, params) | {"limit": params.limit + 1}
     if position:
         value, task_id = position
-        parameters |= {"start": _start(page.sort, value), "start_id": task_id}
-    return _page(page.sort, bool(page.status), bool(page.q), bool(position)), parameters
+        values |= {"start": _parse_start(params.sort, value), "start_id": task_id}
+    statement = _select_page(params.sort, bool(params.status), bool(params.q), bool(position))
+    return statement, values
 
 
-def count_of(owner_id: int, page: TaskListParams) -> Statement:
-    """Counts all tasks that the pages have together."""
-    return _count(bool(page.status), bool(page.q)), _filters(owner_id, page)
+def count_tasks(owner_id: int, params: TaskListParams) -> Statement:
+    """Count the tasks of all pages."""
+    return _count_tasks(bool(params.status), bool(params.q)), _filter_values(owner_id, params)
 
 
 def sort_value(task: TaskPublic, order: TaskOrder) -> str:
-    """What `order` compares, as text for a cursor; nothing where that is the id."""
+    """Return the value that `order` compares, as text for a cursor; empty for the id."""
     match order.removeprefix("-"):
         case "created_at":
             return task.created_at.isoformat()
@@ -72,45 +96,48 @@ def sort_value(task: TaskPublic, order: TaskOrder) -> str:
             return ""
 
 
-def _start(order: TaskOrder, value: str) -> datetime | str:
+def _parse_start(order: TaskOrder, value: str) -> datetime | str:
     return datetime.fromisoformat(value) if order.endswith("_at") else value
 
 
-def _filters(owner_id: int, page: TaskListParams) -> dict[str, object]:
-    literal = fold(page.q).replace("/", "//").replace("%", "/%").replace("_", "/_")
-    return {"owner_id": owner_id, "statuses": page.status, "pattern": f"%{literal}%"}
+def _filter_values(owner_id: int, params: TaskListParams) -> dict[str, object]:
+    literal = fold(params.q).replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return {"owner_id": owner_id, "statuses": params.status, "pattern": f"%{literal}%"}
 
 
 @cache
-def _page(order: TaskOrder, statuses: bool, text: bool, after: bool) -> Select[Any]:  # noqa: FBT001 -- a cache's key
-    """Ordered, and started after a position, by an index on the same columns: a page costs the same
-    wherever it is, and neither skips nor repeats while others write.
+def _select_page(order: TaskOrder, statuses: bool, text: bool, after: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+    """Select in the order of an index, starting after a position in it (keyset pagination): the
+    cost does not depend on the position, and concurrent inserts neither skip nor repeat rows.
     """
-    query = _filtered(select(*columns(tasks, TaskPublic)), statuses, text)
+    statement = _filtered(_TASKS, statuses, text)
+    column = _SORT_COLUMNS[order.removeprefix("-")]
+    keys = [column] if column is _ID else [column, _ID]
     descending = order.startswith("-")
-    column = _SORTED[order.removeprefix("-")]
-    by = [tasks.c.id] if column is tasks.c.id else [column, tasks.c.id]
     if after:
-        names = ["start_id"] if len(by) == 1 else ["start", "start_id"]
-        place = tuple_(*by)
+        names = ["start_id"] if len(keys) == 1 else ["start", "start_id"]
         start = tuple_(
-            *(bindparam(name, type_=key.type) for name, key in zip(names, by, strict=True))
+            *(
+                bindparam(name, type_=key.expression.type)
+                for name, key in zip(names, keys, strict=True)
+            )
         )
-        query = query.where(place < start if descending else place > start)
-    ordered = (key.desc() if descending else key for key in (tasks.c.user_id, *by))
-    return query.order_by(*ordered).limit(bindparam("limit"))
+        row = tuple_(*keys)
+        statement = statement.where(row < start if descending else row > start)
+    ordered = (key.desc() if descending else key for key in (attribute(Task.user_id), *keys))
+    return statement.order_by(*ordered).limit(bindparam("limit"))
 
 
 @cache
-def _count(statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- a cache's key
-    return _filtered(select(func.count()).select_from(tasks), statuses, text)
+def _count_tasks(statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+    return _filtered(select(func.count()).select_from(Task), statuses, text)
 
 
-def _filtered(query: Select[Any], statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- a cache's key
-    owner = bindparam("owner_id", type_=tasks.c.user_id.type)
-    query = query.where(tasks.c.user_id == _OneOf(owner))
+def _filtered(statement: Select[Any], statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+    owner_id = bindparam("owner_id", type_=ID_COLUMN)
+    statement = statement.where(col(Task.user_id) == _OneOf(owner_id))
     if statuses:
-        query = query.where(tasks.c.status.in_(bindparam("statuses", expanding=True)))
+        statement = statement.where(col(Task.status).in_(bindparam("statuses", expanding=True)))
     if text:
-        query = query.where(tasks.c.search_text.like(bindparam("pattern"), escape="/"))
-    return query
+        statement = statement.where(col(Task.search_text).like(bindparam("pattern"), escape="/"))
+    return statement

@@ -20,12 +20,12 @@ from taskapi.http.pagination import PageOf
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (
-    StoredTask,
     TaskCreate,
     TaskListParams,
     TaskPatch,
     TaskPublic,
     TaskReplace,
+    VersionedTask,
 )
 from taskapi.tasks.queries import sort_value
 
@@ -107,6 +107,6 @@ async def delete_task(
     await caller.write(service.delete_task, caller.user_id, task_id, conditions)
 
 
-def _tagged(response: Response, task: StoredTask) -> StoredTask:
+def _tagged(response: Response, task: VersionedTask) -> VersionedTask:
     response.headers["ETag"] = task.etag
     return task

@@ -1,111 +1,121 @@
-from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.sql import Executable
+from sqlalchemy import Connection, Executable
 
 from taskapi.exceptions import NotFound
 from taskapi.http.etags import Preconditions
 from taskapi.http.idempotency import recall, remember
 from taskapi.http.pagination import CursorPosition
-from taskapi.models import add, columns, utc_now
+from taskapi.models import inserted_id, utc_now
 from taskapi.tasks.models import (
-    StoredTask,
     TaskCreate,
     TaskListParams,
+    TaskPatch,
     TaskPublic,
     TaskReplace,
+    VersionedTask,
     fold,
-    tasks,
 )
-from taskapi.tasks.queries import count_of, page_of
+from taskapi.tasks.queries import (
+    DELETE_OWN_TASK,
+    INSERT_TASK,
+    LOCK_OWN_TASK,
+    SELECT_OWN_TASK,
+    UPDATE_OWN_TASK,
+    count_tasks,
+    select_page,
+)
 
-_OWN = (tasks.c.user_id == bindparam("owner_id"), tasks.c.id == bindparam("task_id"))
-_READ = select(*columns(tasks, StoredTask)).where(*_OWN)
-_LOCK = _READ.with_for_update()
-_UPDATE = update(tasks).where(*_OWN)
-_DELETE = delete(tasks).where(*_OWN)
+_SET_ON_CREATION = {"id", "user_id", "created_at"}
+"""Fields that an update does not write."""
 
 
 def list_tasks(
-    connection: Connection, owner_id: int, page: TaskListParams, position: CursorPosition | None
+    connection: Connection,
+    owner_id: int,
+    params: TaskListParams,
+    position: CursorPosition | None,
 ) -> tuple[list[TaskPublic], int | None]:
-    """One more than fits the page, if there are any more; and the total, if it is asked for."""
+    """Return the tasks of a page, one more if there is a next page, and the total if requested."""
     total = None
-    if page.total:
-        total = connection.execute(*count_of(owner_id, page)).scalar_one()
-    rows = connection.execute(*page_of(owner_id, page, position))
+    if params.total:
+        total = connection.execute(*count_tasks(owner_id, params)).scalar_one()
+    rows = connection.execute(*select_page(owner_id, params, position))
     return TaskPublic.of_rows(rows), total
 
 
 def get_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
-) -> StoredTask:
-    task = _one(connection, _READ, owner_id, task_id)
+) -> VersionedTask:
+    task = _get_own(connection, SELECT_OWN_TASK, owner_id, task_id)
     conditions.check_read(task.etag)
     return task
 
 
 def create_task(
     connection: Connection, owner_id: int, new: TaskCreate, key: str | None
-) -> StoredTask:
-    """Create a task, or give the one again that was created with this idempotency key."""
+) -> VersionedTask:
+    """Create a task, or return the one that this idempotency key created before."""
     request = new.model_dump_json()
     if key and (answer := recall(connection, owner_id, key, request)):
-        return StoredTask.model_validate_json(answer)
+        return VersionedTask.model_validate_json(answer)
     now = utc_now()
-    task = {
+    values = {
         **new.model_dump(),
         "user_id": owner_id,
         "created_at": now,
         "updated_at": now,
         "version": 1,
     }
-    found_by = _found_by(new.title, new.description)
-    task_id = add(connection, tasks, task | found_by)
-    created = StoredTask.model_validate({"id": task_id, **task})
+    columns = values | search_columns(new.title, new.description)
+    task_id = inserted_id(connection.execute(INSERT_TASK, columns))
+    task = VersionedTask.model_validate({"id": task_id, **values})
     if key:
-        answer = TaskPublic.model_validate(created).model_dump_json()
+        answer = TaskPublic.model_validate(task).model_dump_json()
         remember(connection, owner_id, key, request, answer)
-    return created
+    return task
 
 
 def update_task(
     connection: Connection,
     owner_id: int,
     task_id: int,
-    changes: TaskReplace,
+    changes: TaskReplace | TaskPatch,
     conditions: Preconditions,
-) -> StoredTask:
-    """Change the fields that are set in `changes`. Writers of one task wait for each other."""
-    task = _one(connection, _LOCK, owner_id, task_id)
+) -> VersionedTask:
+    """Change the fields that `changes` has values for. The row is locked until the commit."""
+    task = _get_own(connection, LOCK_OWN_TASK, owner_id, task_id)
     conditions.check_write(task.etag)
-    changed = task.model_copy(update=changes.model_dump(exclude_unset=True))
+    changed = task.model_copy(update=changes.model_dump())
     if changed == task:
         return task
     changed.updated_at = utc_now()
     changed.version += 1
-    values = changed.model_dump(include={"title", "description", "status", "updated_at", "version"})
-    found_by = _found_by(changed.title, changed.description)
-    own = {"owner_id": owner_id, "task_id": task_id}
-    connection.execute(_UPDATE, own | values | found_by)
+    values = changed.model_dump(exclude=_SET_ON_CREATION)
+    values |= search_columns(changed.title, changed.description)
+    connection.execute(UPDATE_OWN_TASK, {"owner_id": owner_id, "task_id": task_id, **values})
     return changed
 
 
 def delete_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
 ) -> None:
-    task = _one(connection, _LOCK, owner_id, task_id)
+    task = _get_own(connection, LOCK_OWN_TASK, owner_id, task_id)
     conditions.check_write(task.etag)
-    connection.execute(_DELETE, {"owner_id": owner_id, "task_id": task_id})
+    connection.execute(DELETE_OWN_TASK, {"owner_id": owner_id, "task_id": task_id})
 
 
-def _found_by(title: str, description: str) -> dict[str, str]:
-    """What the texts are sorted and searched by."""
+def search_columns(title: str, description: str) -> dict[str, str]:
+    """Return the columns that lists are sorted by and searched in."""
     return {"title_key": fold(title), "search_text": fold(f"{title}\n{description}")}
 
 
-def _one(connection: Connection, query: Executable, owner_id: int, task_id: int) -> StoredTask:
-    """Says the same of somebody else's task as of none, so that ids tell nothing."""
-    own = {"owner_id": owner_id, "task_id": task_id}
-    row = connection.execute(query, own).one_or_none()
+def _get_own(
+    connection: Connection, statement: Executable, owner_id: int, task_id: int
+) -> VersionedTask:
+    """
+    Raises:
+        NotFound: for missing and foreign tasks alike, so that ids can't be probed.
+    """
+    row = connection.execute(statement, {"owner_id": owner_id, "task_id": task_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such task.")
-    return StoredTask.model_validate(row)
+    return VersionedTask.model_validate(row)

@@ -1,29 +1,30 @@
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 import email_validator
 import pydantic
-from pydantic import AfterValidator, SecretStr, StringConstraints
-from sqlmodel import Field
+from pydantic import MISSING, AfterValidator, SecretStr, StringConstraints
+from sqlmodel import Field, SQLModel
 
 from taskapi.models import (
     ID_COLUMN,
-    Id,
+    IdentifiedModel,
     NonBlankStr,
     RequestModel,
-    ResponseModel,
     UTCDatetime,
-    table,
 )
 
-# Closed networks have e-mails such as ann@corp.local, which the library would refuse.
+# Closed networks use addresses such as ann@corp.local, which email_validator refuses. It has no
+# parameter to accept them, so this changes the library for the whole process.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 
 def normalize_email(email: str) -> str:
-    """Unicode NFC, the domain in lower case and not in Punycode (RFC 6531, RFC 5891).
+    """Return the address in Unicode NFC, with its domain in lower case and without Punycode
+    (RFC 6531, RFC 5891).
 
     Raises:
-        ValueError: this is not an e-mail address.
+        ValueError: the text is not an e-mail address.
     """
     try:
         return email_validator.validate_email(
@@ -43,7 +44,7 @@ Email = Annotated[EmailText, AfterValidator(normalize_email)]
 
 
 def email_key(email: str) -> str:
-    """What makes two e-mails the same account: everything but case."""
+    """Return the key that identifies an account: two e-mails that differ in case only are equal."""
     return email.lower()
 
 
@@ -53,50 +54,55 @@ Password = Annotated[
 ]
 
 
-class UserReplace(RequestModel):
-    """All of an account that its owner can set; the password stays when it is not sent."""
+class UserBase(SQLModel):
+    """The fields that others see and the owner sets."""
+
+    model_config = {"use_attribute_docstrings": True}
 
     name: Name
-    """How others see the user."""
+    """The name that other users see."""
     email: Email
-    """The login; its case makes no difference."""
-    password: Password = Field(default=None)
-    """Any 8 to 128 characters."""
+    """The e-mail to log in with, without regard to case."""
 
 
-class UserCreate(UserReplace):
+class UserCreate(UserBase, RequestModel):
     """A new account."""
 
     password: Password
     """Any 8 to 128 characters."""
 
 
-class UserPatch(UserReplace):
+class UserReplace(UserBase, RequestModel):
+    """All fields of an account that its owner can set. The password stays if it is omitted."""
+
+    password: Password | MISSING = MISSING
+    """Any 8 to 128 characters."""
+
+
+class UserPatch(RequestModel):
     """The fields to change; the others stay as they are."""
 
-    name: Name = Field(default=None)
-    """How others see the user."""
-    email: Email = Field(default=None)
-    """The login; its case makes no difference."""
+    name: Name | MISSING = MISSING
+    """The name that other users see."""
+    email: Email | MISSING = MISSING
+    """The e-mail to log in with, without regard to case."""
+    password: Password | MISSING = MISSING
+    """Any 8 to 128 characters."""
 
 
-class UserPublic(ResponseModel):
-    """An account, as everyone who is logged in sees it."""
+class UserPublic(UserBase, IdentifiedModel):
+    """An account, as all logged-in users see it."""
 
-    id: Id
-    """Given once, and never again to another account."""
-    name: Name
-    email: EmailText
+    email: EmailText  # stored e-mails are not validated again
     created_at: UTCDatetime
 
 
-class User(UserPublic, table=True):
+class User(UserBase, table=True):
     __tablename__ = "users"
     __table_args__: ClassVar = {"sqlite_autoincrement": True}
 
-    id: int = Field(default=None, primary_key=True, sa_type=ID_COLUMN)
+    id: int = Field(primary_key=True, sa_type=ID_COLUMN)
+    created_at: datetime
     email_key: str = Field(unique=True)
+    """The e-mail, in lower case: accounts are found by it."""
     password_hash: str
-
-
-users = table(User)

@@ -1,7 +1,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import SecretStr
+from pydantic import MISSING
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from taskapi.auth.deps import CurrentUserDep
@@ -103,17 +103,16 @@ async def update_user(
 )
 async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
     """Delete one's own account, with all its tasks and logins."""
-    await caller.write(service.delete_user, caller.login, user_id)
+    await caller.write(service.delete_user, caller.token, user_id)
 
 
 async def _update(
-    caller: CurrentUserDep, passwords: PasswordsDep, user_id: int, changes: UserReplace
+    caller: CurrentUserDep, passwords: PasswordsDep, user_id: int, changes: UserReplace | UserPatch
 ) -> UserPublic:
     """Hashing is for the owner only, and not done while a transaction is open."""
     password_hash = None
-    password: SecretStr | None = changes.password
-    if password is not None:
-        await caller.read(service.check_own, caller.login, user_id)
-        caller.login.check_recent()
-        password_hash = await passwords.hash(password.get_secret_value())
-    return await caller.write(service.update_user, caller.login, user_id, changes, password_hash)
+    if changes.password is not MISSING:
+        await caller.read(service.check_own, caller.token, user_id)
+        caller.token.check_recent()
+        password_hash = await passwords.hash(changes.password.get_secret_value())
+    return await caller.write(service.update_user, caller.token, user_id, changes, password_hash)

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from alembic.operations.ops import AlterColumnOp, MigrationScript, ModifyTableOps
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
+from sqlalchemy import String
 from sqlmodel import SQLModel
 
 from taskapi.database import migrations
@@ -102,6 +104,34 @@ def test_a_migration_that_makes_a_table_anew_keeps_the_rows_that_refer_to_it(
     command.upgrade(config, "change")
     assert "note" in str(schema(settings.database_url))
     assert anna.get("/tasks").json() == [task]
+
+
+def test_a_generated_migration_that_recreates_a_table_reuses_no_id(
+    anna: Api, settings: Settings, tmp_path: Path
+) -> None:
+    anna.create_task()
+    deleted = anna.create_task()["id"]
+    anna.delete(f"/tasks/{deleted}")
+
+    def widen_title(_: object, __: object, directives: list[MigrationScript]) -> None:
+        change = AlterColumnOp("tasks", "title", modify_type=String(300), existing_type=String())
+        operations = directives[0].upgrade_ops
+        assert operations
+        operations.ops.append(ModifyTableOps("tasks", [change]))
+
+    config = migrations.config_for(settings.database_url)
+    versions = ScriptDirectory.from_config(config).versions
+    config.set_main_option("version_locations", f"{versions}:{tmp_path}")
+    command.revision(
+        config,
+        "widen the title",
+        autogenerate=True,
+        version_path=str(tmp_path),
+        process_revision_directives=widen_title,
+    )
+    command.upgrade(config, "head")
+    assert "300" in str(schema(settings.database_url))
+    assert anna.create_task()["id"] == deleted + 1
 
 
 def test_the_schema_can_be_printed_for_another_to_run(

@@ -13,7 +13,7 @@ from sqlalchemy.sql import Executable
 from taskapi.database.engines import is_postgresql, open_engine
 from taskapi.settings import Settings
 from taskapi.tasks.models import TaskListParams, TaskOrder, TaskStatus
-from taskapi.tasks.queries import page_of
+from taskapi.tasks.queries import select_page
 from tests.api import Api
 from tests.rows import fill_tasks, fill_users
 
@@ -53,7 +53,7 @@ def test_a_page_is_one_range_of_an_index_on_the_users_own_tasks(connection: Conn
     for order, statuses, after in product(TaskOrder, (0, 1, 2), (False, True)):
         page = TaskListParams(sort=order, status=list(TaskStatus)[:statuses], limit=20)
         value = POSITIONS.get(order.removeprefix("-"), MOMENT)
-        explained = plan(connection, *page_of(7, page, (value, 5000) if after else None))
+        explained = plan(connection, *select_page(7, page, (value, 5000) if after else None))
         assert re.search(r"(Index Scan|SEARCH).* ix_tasks_user_id_\w+", explained), explained
         assert re.search(r"Index Cond: .*user_id|\(user_id=\?", explained), explained
         assert not re.search("Seq Scan|Bitmap|Sort|SCAN|TEMP B-TREE", explained), explained

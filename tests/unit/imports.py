@@ -27,6 +27,9 @@ LAYERS = (
 )
 """From the top. A module imports from its own layer and from those below it."""
 
+UPWARD = {("auth.queries", "users.models"), ("auth.service", "users.models")}
+"""The imports from a layer above: logging in reads the table of accounts."""
+
 Graph = dict[str, set[str]]
 
 
@@ -55,12 +58,13 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     modules = {module(file) for file in MODULES}
-    return {name.removeprefix("taskapi.") for name in names} & modules
+    own = {name for name in names if name.startswith("taskapi.")}  # not Python's logging
+    return {name.removeprefix("taskapi.") for name in own} & modules
 
 
 def diagram() -> str:
     """A box for each folder and for each module beside them, in Mermaid. Transitive arrows are
-    left out.
+    left out; dotted ones point up.
     """
     members: dict[str, list[str]] = {}
     graph: Graph = {}
@@ -68,12 +72,15 @@ def diagram() -> str:
         name = module(path)
         box = _box(name)
         members.setdefault(box, []).append(name.rpartition(".")[2])
-        graph.setdefault(box, set()).update(_box(other) for other in imports(path))
+        below = {other for other in imports(path) if (name, other) not in UPWARD}
+        graph.setdefault(box, set()).update(_box(other) for other in below)
     lines = ["flowchart TD"]
     for box, names in members.items():
         label = box if names == [box] else f"<b>{box}/</b><br>{', '.join(names)}"
         lines.append(f'  {box}["{label}"]')
     lines += [f"  {box} --> {other}" for box in graph for other in sorted(_next(box, graph))]
+    upward = sorted({(_box(name), _box(other)) for name, other in UPWARD})
+    lines += [f"  {box} -.-> {other}" for box, other in upward]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,58 @@
+"""The statements on sessions and credentials, each built once."""
+
+from typing import Any
+
+from sqlalchemy import Select, bindparam, delete, insert, update
+from sqlmodel import col, select
+
+from taskapi.auth.models import UserSession
+from taskapi.users.models import User
+
+_WITH_ID = col(UserSession.id) == bindparam("session_id")
+_WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
+_OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
+_NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
+
+SELECT_CREDENTIALS = select(User.id, User.password_hash).where(
+    col(User.email_key) == bindparam("email_key")
+)
+LOCK_CREDENTIALS = (
+    select(User.id)
+    .where(
+        col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("password_hash")
+    )
+    .with_for_update(key_share=True)
+)
+UPDATE_PASSWORD_HASH = (
+    update(User)
+    .where(col(User.id) == bindparam("user_id"))
+    .values(password_hash=bindparam("new_hash"))
+)
+
+SELECT_SESSION_ID = select(UserSession.id).where(_WITH_ID, _OF_OWNER, _NOT_EXPIRED)
+SELECT_SESSION_OF_FAMILY: Select[Any] = select(UserSession).where(_WITH_FAMILY, _NOT_EXPIRED)
+SELECT_PAGE: Select[Any] = (
+    select(UserSession)
+    .where(_OF_OWNER, _NOT_EXPIRED, col(UserSession.id) > bindparam("start"))
+    .order_by(col(UserSession.id))
+    .limit(bindparam("limit"))
+)
+INSERT_SESSION = insert(UserSession)
+ROTATE_REFRESH_TOKEN = (
+    update(UserSession)
+    .where(_WITH_FAMILY, _NOT_EXPIRED, col(UserSession.refresh_hash) == bindparam("presented_hash"))
+    .values(
+        refresh_hash=bindparam("successor_hash"),
+        last_used_at=bindparam("now"),
+        expires_at=bindparam("end"),
+    )
+)
+DELETE_SESSION = delete(UserSession).where(_WITH_ID)
+DELETE_OWN_SESSION = DELETE_SESSION.where(_OF_OWNER)
+DELETE_OTHER_SESSIONS = delete(UserSession).where(
+    _OF_OWNER, col(UserSession.id) != bindparam("session_id")
+)
+DELETE_EXPIRED_SESSIONS = delete(UserSession).where(
+    _OF_OWNER, col(UserSession.expires_at) <= bindparam("now")
+)
+DELETE_FAMILY = delete(UserSession).where(_WITH_FAMILY)
