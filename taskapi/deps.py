@@ -5,11 +5,14 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from taskapi.database.core import Database
+from taskapi.exceptions import TooManyRequests, Unavailable
+from taskapi.http.raises import raises
 from taskapi.rate_limit import Throttle
 from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
 
 
+@raises(Unavailable)
 async def get_database(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
@@ -25,6 +28,7 @@ async def get_settings(request: Request) -> Settings:
     return settings
 
 
+@raises(TooManyRequests)
 async def get_registrations(request: Request) -> Throttle:
     registrations: Throttle = request.app.state.registrations
     return registrations

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Annotated, TypeVar, TypeVarTuple
+from typing import Annotated, ClassVar, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from taskapi.auth.service import is_live
 from taskapi.database.core import Database
-from taskapi.exceptions import Unauthorized
+from taskapi.exceptions import TooManyRequests, Unauthorized, Unavailable
+from taskapi.http.raises import raises
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.security.login_throttle import LoginThrottle
 
@@ -49,7 +50,7 @@ class CurrentUser:
         self, connection: Connection, work: Callable[[Connection, *Args], T], args: tuple[*Args]
     ) -> T:
         if not is_live(connection, self.login):
-            raise _invalid_token("The login has ended.")
+            raise Unauthorized("The login has ended.", error="invalid_token")
         return work(connection, *args)
 
 
@@ -58,6 +59,7 @@ async def get_access_tokens(request: Request) -> AccessTokens:
     return tokens
 
 
+@raises(TooManyRequests)
 async def get_login_throttle(request: Request) -> LoginThrottle:
     throttle: LoginThrottle = request.app.state.login_throttle
     return throttle
@@ -76,6 +78,7 @@ class Authentication(SecurityBase):
         refreshUrl="auth/token",
         description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
     ).model
+    raises: ClassVar = (Unauthorized, Unavailable)
 
     async def __call__(self, request: Request) -> CurrentUser:
         """
@@ -84,20 +87,12 @@ class Authentication(SecurityBase):
         """
         scheme, encoded = get_authorization_scheme_param(request.headers.get("Authorization"))
         if scheme.lower() != "bearer" or not encoded:
-            raise Unauthorized(
-                "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
-            )
+            raise Unauthorized("No access token was sent.")
         tokens: AccessTokens = request.app.state.tokens
         try:
             return CurrentUser(request.app.state.database, tokens.verify(encoded))
         except InvalidToken as error:
-            raise _invalid_token(str(error)) from None
-
-
-def _invalid_token(description: str) -> Unauthorized:
-    """The challenge of RFC 6750, section 3.1."""
-    challenge = f'Bearer realm="taskapi", error="invalid_token", error_description="{description}"'
-    return Unauthorized(description, headers={"WWW-Authenticate": challenge})
+            raise Unauthorized(str(error), error="invalid_token") from None
 
 
 CurrentUserDep = Annotated[CurrentUser, Depends(Authentication())]

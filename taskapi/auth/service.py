@@ -8,6 +8,7 @@ from taskapi.auth.models import SessionPublic, end_sessions, sessions
 from taskapi.database.core import Database
 from taskapi.exceptions import InvalidGrant, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.http.raises import raises
 from taskapi.models import add, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
@@ -26,6 +27,7 @@ _LIVE = select(sessions.c.id).where(
 )
 
 
+@raises(InvalidGrant)
 async def log_in(
     database: Database, passwords: Passwords, email: str, password: str, client: str, lifetime: int
 ) -> Login:
@@ -42,7 +44,7 @@ async def log_in(
     if user and verified.matches:
         login = await database.write(_start, user, verified, client, lifetime)
     if login is None:
-        raise invalid_grant("The e-mail or the password is wrong.")
+        raise InvalidGrant("The e-mail or the password is wrong.")
     return login
 
 
@@ -78,6 +80,7 @@ def _start(
     return AccessToken(user_id=user.user_id, session_id=session_id, auth_time=now), refresh_token
 
 
+@raises(InvalidGrant)
 async def refresh(
     database: Database, keys: Sequence[str], token: RefreshToken, lifetime: int, grace: int
 ) -> Login:
@@ -94,7 +97,7 @@ async def refresh(
     end = now + timedelta(seconds=lifetime)
     login = await database.write(_rotate, token, successors, now, end, timedelta(seconds=grace))
     if login is None:
-        raise invalid_grant("The refresh token is not valid any more.")
+        raise InvalidGrant("The refresh token is not valid any more.")
     return login
 
 
@@ -150,6 +153,7 @@ def list_sessions(
     ]
 
 
+@raises(NotFound)
 def end_session(connection: Connection, user_id: int, session_id: int) -> None:
     """
     Raises:
@@ -174,7 +178,3 @@ def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
         else sessions.c.family_hash == token.family_hash
     )
     connection.execute(delete(sessions).where(login))
-
-
-def invalid_grant(description: str) -> InvalidGrant:
-    return InvalidGrant(description, headers={"WWW-Authenticate": 'Bearer realm="taskapi"'})

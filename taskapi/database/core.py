@@ -13,7 +13,7 @@ from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
 
 QUEUE_SECONDS = 10.0
-RETRY_SECONDS = "1"
+RETRY_SECONDS = 1
 
 MAX_BATCH_SIZE = 64
 
@@ -147,4 +147,4 @@ def _explain(error: Exception) -> Exception:
 
 
 def _unavailable(detail: str) -> Unavailable:
-    return Unavailable(detail, headers={"Retry-After": RETRY_SECONDS})
+    return Unavailable(detail, retry_after=RETRY_SECONDS)

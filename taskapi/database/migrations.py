@@ -61,7 +61,7 @@ def compare(connection: Connection) -> Literal["current", "ahead"]:
         raise Unavailable(
             f"The database's schema is behind: it is at revision {found or 'none'}, the code needs "
             f"{REVISIONS[0]}.",
-            headers={"Retry-After": "5"},
+            retry_after=5,
         )
     return "ahead"
 

@@ -3,8 +3,9 @@ from sqlalchemy.sql import Executable
 
 from taskapi.exceptions import NotFound
 from taskapi.http.etags import Preconditions
-from taskapi.http.idempotency import recall, remember
+from taskapi.http.idempotency import find_response, store_response
 from taskapi.http.pagination import CursorPosition
+from taskapi.http.raises import raises
 from taskapi.models import add, columns, utc_now
 from taskapi.tasks.models import (
     StoredTask,
@@ -35,6 +36,7 @@ def list_tasks(
     return TaskPublic.of_rows(rows), total
 
 
+@raises(NotFound)
 def get_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
 ) -> StoredTask:
@@ -48,7 +50,7 @@ def create_task(
 ) -> StoredTask:
     """Create a task, or give the one again that was created with this idempotency key."""
     request = new.model_dump_json()
-    if key and (answer := recall(connection, owner_id, key, request)):
+    if key and (answer := find_response(connection, owner_id, key, request)):
         return StoredTask.model_validate_json(answer)
     now = utc_now()
     task = {
@@ -63,10 +65,11 @@ def create_task(
     created = StoredTask.model_validate({"id": task_id, **task})
     if key:
         answer = TaskPublic.model_validate(created).model_dump_json()
-        remember(connection, owner_id, key, request, answer)
+        store_response(connection, owner_id, key, request, answer)
     return created
 
 
+@raises(NotFound)
 def update_task(
     connection: Connection,
     owner_id: int,
@@ -89,6 +92,7 @@ def update_task(
     return changed
 
 
+@raises(NotFound)
 def delete_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
 ) -> None:

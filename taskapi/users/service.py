@@ -6,6 +6,7 @@ from sqlalchemy.exc import IntegrityError
 from taskapi.auth.models import end_sessions
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.http.raises import raises
 from taskapi.models import add, columns, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.users.models import (
@@ -42,6 +43,7 @@ def list_users(
     return UserPublic.of_rows(rows)
 
 
+@raises(NotFound)
 def get_user(connection: Connection, user_id: int) -> UserPublic:
     row = connection.execute(_ONE, {"user_id": user_id}).one_or_none()
     if row is None:
@@ -59,6 +61,7 @@ def find_credentials(connection: Connection, username: str) -> Credentials | Non
     return Credentials(*row) if row else None
 
 
+@raises(EmailTaken)
 def create_user(connection: Connection, new: UserCreate, password_hash: str) -> UserPublic:
     """
     Raises:
@@ -73,6 +76,7 @@ def create_user(connection: Connection, new: UserCreate, password_hash: str) -> 
     return UserPublic.model_validate({"id": user_id, **public})
 
 
+@raises(Forbidden, get_user)
 def check_own(connection: Connection, login: AccessToken, user_id: int) -> None:
     """Accounts are changed by their owner only.
 
@@ -85,6 +89,7 @@ def check_own(connection: Connection, login: AccessToken, user_id: int) -> None:
         raise Forbidden("This is another user's account.")
 
 
+@raises(check_own, AccessToken.check_recent, EmailTaken)
 def update_user(
     connection: Connection,
     login: AccessToken,
@@ -117,6 +122,7 @@ def update_user(
     return user
 
 
+@raises(check_own, AccessToken.check_recent)
 def delete_user(connection: Connection, login: AccessToken, user_id: int) -> None:
     """Delete the account; the database deletes its tasks and logins with it."""
     check_own(connection, login, user_id)
