@@ -93,8 +93,8 @@ async def list_sessions(
     caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
 ) -> PageOf[SessionPublic]:
     position = pager.position(page)
-    sessions = await caller.read(service.list_sessions, caller.login, page, position)
-    return pager.paginate(sessions, page)
+    rows = await caller.read(service.list_sessions, caller.login, page, position)
+    return pager.paginate(rows, page)
 
 
 @sessions.delete(

@@ -32,7 +32,7 @@ class UserRoute(APIRoute):
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=UserRoute)
 
-RECENT_LOGIN = (
+RECENT_SESSION = (
     "A new e-mail or password needs a session that was started in the last 15 minutes. "
     "A new password ends your other sessions."
 )
@@ -87,7 +87,7 @@ async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
     "/{user_id}",
     description=(
         "Replace the name and the e-mail of your account, and the password if it is sent.\n\n"
-        + RECENT_LOGIN
+        + RECENT_SESSION
     ),
 )
 @raises(service.update_user)
@@ -99,7 +99,7 @@ async def replace_user(
 
 @router.patch(
     "/{user_id}",
-    description=f"Change those fields of your account that are sent.\n\n{RECENT_LOGIN}",
+    description=f"Change those fields of your account that are sent.\n\n{RECENT_SESSION}",
 )
 @raises(service.update_user)
 async def update_user(
