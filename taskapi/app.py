@@ -16,10 +16,14 @@ from taskapi.database.core import Database
 from taskapi.database.engines import describe
 from taskapi.deps import Services, set_services
 from taskapi.http import exception_handlers as errors
-from taskapi.http.middleware import BodyLimitMiddleware, HeadMiddleware, SecurityHeadersMiddleware
+from taskapi.http.middleware import (
+    BodyLimitMiddleware,
+    HeadMiddleware,
+    RequestLoggingMiddleware,
+    SecurityHeadersMiddleware,
+)
 from taskapi.http.openapi import HEADERS, DocumentedAPI
 from taskapi.http.pagination import Cursors
-from taskapi.logging import RequestLoggingMiddleware
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.keys import load_secret_keys

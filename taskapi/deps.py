@@ -9,7 +9,9 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request, Response
 
 from taskapi.database.core import Database
+from taskapi.exceptions import TooManyRequests, Unavailable
 from taskapi.http.pagination import Cursors, Pager
+from taskapi.http.raises import raises
 from taskapi.rate_limit import Throttle
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.login_throttle import LoginThrottle
@@ -44,6 +46,7 @@ async def get_settings(request: Request) -> Settings:
     return get_services(request).settings
 
 
+@raises(Unavailable)
 async def get_database(request: Request) -> Database:
     return get_services(request).database
 
@@ -60,10 +63,12 @@ async def get_passwords(request: Request) -> Passwords:
     return get_services(request).passwords
 
 
+@raises(TooManyRequests)
 async def get_registration_throttle(request: Request) -> Throttle:
     return get_services(request).registration_throttle
 
 
+@raises(TooManyRequests)
 async def get_login_throttle(request: Request) -> LoginThrottle:
     return get_services(request).login_throttle
 

@@ -39,7 +39,7 @@ async def go_to_docs(request: Request) -> RedirectResponse:
 
 @router.get("/docs")
 async def show_docs() -> FileResponse:
-    """Swagger UI, all from this server, under a policy that lets nothing else in."""
+    """Serve Swagger UI. All its files come from this server, and the policy allows no others."""
     return FileResponse(STATIC / "docs.html", headers=HEADERS)
 
 
@@ -52,10 +52,10 @@ async def read_asset(name: str) -> FileResponse:
 
 @router.get("/problems/{slug}")
 async def show_problem(slug: str) -> HTMLResponse:
-    """The page that a problem's `type` leads to (RFC 9457, section 3.1.1)."""
+    """Serve the page that a problem's `type` leads to (RFC 9457, section 3.1.1)."""
     problem = PROBLEMS.get(slug)
     if problem is None:
-        raise NotFound("There is no such kind of problem.")
+        raise NotFound("There is no such problem type.")
     page = f"""<!doctype html>
 <html lang="en">
 <head>
@@ -66,7 +66,7 @@ async def show_problem(slug: str) -> HTMLResponse:
 <body>
   <h1>{problem.status}: {escape(problem.title)}</h1>
   <h2>What happened</h2>
-  <p>{escape(problem.__doc__ or "")}</p>
+  <p>{escape(problem.description)}</p>
   <h2>What to do</h2>
   <p>{escape(problem.advice)}</p>
   <h2>Example</h2>

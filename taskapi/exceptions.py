@@ -1,213 +1,220 @@
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse
+from pydantic import BaseModel, Field
 
-MEDIA_TYPE = "application/problem+json"
+from taskapi.models import Text
 
-# A megabyte of unknown fields would otherwise be answered with several.
-MAX_FAULTS = 20
+# An answer stays small, even if the request has thousands of unknown fields with long names.
+MAX_ERRORS = 20
 MAX_POINTER = 200
+
+PROBLEMS: dict[str, type["Problem"]] = {}
+"""Every kind of problem, by its slug."""
 
 
 class Problem(Exception):
-    """An error that the client is told of, as problem details (RFC 9457).
+    """An error that is answered as problem details (RFC 9457).
 
-    Every kind is a subclass in this module. Its docstring says what happened, `advice` what the
-    client can do; both are the text of the page that `type` leads to.
+    Each kind is a subclass with a slug. `title`, `description` and `advice` are the texts of the
+    page that the problem's `type` leads to.
     """
 
     status: ClassVar[int]
     slug: ClassVar[str]
     title: ClassVar[str]
+    description: ClassVar[str]
+    """What happened."""
     advice: ClassVar[str]
-    oauth2_error: ClassVar[str] = "invalid_request"
-    """What the token endpoint calls it (RFC 6749, sections 5.2 and 4.1.2.1)."""
-    example: ClassVar[dict[str, object]] = {}
-    """Members that this kind has beside those of RFC 9457."""
+    """What the client can do."""
+    header: ClassVar[str | None] = None
+    """The response header that every problem of this kind has."""
+    example: ClassVar[Mapping[str, object]] = {}
+    """Example values of the members that this kind has beside those of RFC 9457."""
+
+    def __init_subclass__(cls, *, status: int | None = None, slug: str | None = None) -> None:
+        if status:
+            cls.status = status
+        if slug:
+            cls.slug = slug
+            PROBLEMS[slug] = cls
 
     def __init__(
         self, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
     ) -> None:
+        """`members` are added to those of RFC 9457."""
         super().__init__(detail)
         self.detail = detail
         self.headers = headers
         self.members = members
 
 
-class Unauthorized(Problem):
-    """The request carries no access token, or one that is not valid (any more)."""
+def challenge(**parameters: str | int) -> str:
+    """Build the value of a WWW-Authenticate header (RFC 6750, section 3)."""
+    values = {"realm": "taskapi", **parameters}
+    return "Bearer " + ", ".join(
+        f"{name}={value}" if isinstance(value, int) else f'{name}="{value}"'
+        for name, value in values.items()
+    )
 
-    status = 401
-    slug = "unauthorized"
+
+class ChallengeProblem(Problem, status=401):
+    """A problem that other credentials would solve."""
+
+    header = "WWW-Authenticate"
+
+    def __init__(self, detail: str, *, error: str | None = None, **parameters: int) -> None:
+        """`error` is a code of RFC 6750 or RFC 9470. Omit it if no token was sent."""
+        described = {"error": error, "error_description": detail} if error else {}
+        value = challenge(**described, **parameters)
+        super().__init__(detail, headers={"WWW-Authenticate": value})
+
+
+class RetryableProblem(Problem):
+    """A problem that time solves."""
+
+    header = "Retry-After"
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):
+    title = "Invalid token request"
+    description = "The form sent to the token or revocation endpoint is malformed or incomplete."
+    advice = (
+        "Send an application/x-www-form-urlencoded form with each parameter once: "
+        "`grant_type=password` with `username` (the e-mail) and `password`, or "
+        "`grant_type=refresh_token` with `refresh_token`. To revoke a token, send `token`."
+    )
+
+
+class Unauthorized(ChallengeProblem, slug="unauthorized"):
     title = "Log in first"
+    description = "The request has no access token, or its access token is not valid."
     advice = "Get an access token from POST /auth/token and send it as `Authorization: Bearer …`."
 
 
-class LoginTooOld(Problem):
-    """The operation needs a login with the password in the last 15 minutes (RFC 9470)."""
-
-    status = 401
-    slug = "login-too-old"
+class LoginTooOld(ChallengeProblem, slug="login-too-old"):
     title = "Log in again"
-    advice = "Ask the user for the password, log in with it, and repeat the request."
-
-
-class InvalidGrant(Problem):
-    """The credentials sent to the token endpoint are wrong, or not valid any more."""
-
-    status = 401
-    slug = "invalid-grant"
-    title = "The login failed"
-    advice = (
-        "Check the e-mail and the password; which of them is wrong is not said on purpose. If it "
-        "was a refresh token, log in with the password."
+    description = (
+        "The operation needs a session that was started with the password in the last 15 minutes "
+        "(RFC 9470)."
     )
-    oauth2_error = "invalid_grant"
-
-
-class InvalidTokenRequest(Problem):
-    """The form sent to the token or revocation endpoint can't be used."""
-
-    status = 400
-    slug = "invalid-token-request"
-    title = "The token request is malformed"
     advice = (
-        "Send an application/x-www-form-urlencoded form, each parameter once: grant_type=password "
-        "with username (the e-mail) and password, or grant_type=refresh_token with refresh_token."
+        "Ask the user for the password, log in with it, and repeat the request with the new token."
     )
 
 
-class Forbidden(Problem):
-    """The account that the request wants to change is not the caller's own."""
+class InvalidGrant(ChallengeProblem, slug="invalid-grant"):
+    title = "Invalid credentials"
+    description = "The e-mail, password or refresh token sent to the token endpoint is not valid."
+    advice = (
+        "Check the e-mail and the password; on purpose, the answer does not say which of them is "
+        "wrong. If the refresh token was refused, log in with the password."
+    )
 
-    status = 403
-    slug = "forbidden"
+
+class Forbidden(Problem, status=403, slug="forbidden"):
     title = "Not your account"
-    advice = "Change and delete only the account that you are logged in with."
+    description = "The account that the request would change belongs to another user."
+    advice = "Change or delete only the account that you are logged in with."
 
 
-class NotFound(Problem):
-    """There is nothing at this address, or nothing that the caller may see."""
-
-    status = 404
-    slug = "not-found"
+class NotFound(Problem, status=404, slug="not-found"):
     title = "Not found"
-    advice = "Check the path and the id. A task is found by its owner only."
+    description = "There is nothing at this address, or the caller is not allowed to see it."
+    advice = "Check the path and the id. Tasks and sessions are visible to their owner only."
 
 
-class MethodNotAllowed(Problem):
-    """The resource exists, but doesn't know this method."""
-
-    status = 405
-    slug = "method-not-allowed"
+class MethodNotAllowed(Problem, status=405, slug="method-not-allowed"):
     title = "Method not allowed"
+    description = "The resource exists, but does not support this method."
     advice = "Use one of the methods in the Allow header."
 
 
-class EmailTaken(Problem):
-    """An account with this e-mail exists. Upper and lower case make no difference."""
-
-    status = 409
-    slug = "email-taken"
-    title = "The e-mail is taken"
-    advice = "Log in with it, or register another one."
+class EmailTaken(Problem, status=409, slug="email-taken"):
+    title = "E-mail already taken"
+    description = "An account with this e-mail already exists. Upper and lower case are the same."
+    advice = "Log in to that account, or use another e-mail."
 
 
-class PreconditionFailed(Problem):
-    """The task is not as the If-Match header says: somebody changed it meanwhile."""
+class PreconditionFailed(Problem, status=412, slug="precondition-failed"):
+    title = "Changed in the meantime"
+    description = "The task is no longer the version that the If-Match header names."
+    advice = (
+        "Read the task again, apply the change to the current version, and send its ETag in "
+        "If-Match."
+    )
 
-    status = 412
-    slug = "precondition-failed"
-    title = "Changed meanwhile"
-    advice = "Read it again, apply the change to what it is now, and send the new ETag."
 
-
-class ContentTooLarge(Problem):
-    """The request's body is larger than any that this service can use."""
-
-    status = 413
-    slug = "content-too-large"
+class ContentTooLarge(Problem, status=413, slug="content-too-large"):
     title = "Content too large"
-    advice = "Send less; the detail says how much is accepted."
+    description = "The request body is larger than the service accepts."
+    advice = "Send a smaller body; `detail` says what the limit is."
 
 
-class UnsupportedMediaType(Problem):
-    """The body is not declared to be JSON."""
-
-    status = 415
-    slug = "unsupported-media-type"
+class UnsupportedMediaType(Problem, status=415, slug="unsupported-media-type"):
     title = "Unsupported media type"
+    description = "The Content-Type header does not declare the body as JSON."
     advice = "Send JSON with the header `Content-Type: application/json`."
 
 
-class InvalidRequest(Problem):
-    """Something in the request's path, query or body doesn't fit what the operation takes."""
+class ErrorItem(BaseModel):
+    """One thing that is wrong with a request."""
 
-    status = 422
-    slug = "invalid-request"
-    title = "The request is invalid"
-    advice = "`errors` lists each fault: `in` names the part of the request, `pointer` the place."
+    model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
+
+    part: Literal["path", "query", "header", "body"] = Field(serialization_alias="in")
+    """The part of the request: `path`, `query`, `header` or `body`."""
+    pointer: Text = Field(max_length=MAX_POINTER)
+    """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
+    detail: Text = Field(max_length=500)
+    """What is wrong there."""
+
+
+class InvalidRequest(Problem, status=422, slug="invalid-request"):
+    title = "Invalid request"
+    description = "The path, query, headers or body are not what the operation accepts."
+    advice = (
+        "`errors` lists what is wrong: `in` names the part of the request, `pointer` the place in "
+        "it, and `detail` the reason."
+    )
     example: ClassVar = {
-        "errors": [{"in": "body", "pointer": "/title", "detail": "Field required"}]
+        "errors": [ErrorItem(part="body", pointer="/title", detail="Field required")]
     }
 
+    def __init__(self, *errors: ErrorItem) -> None:
+        places = ", ".join(f"{error.part} {error.pointer}".rstrip() for error in errors)
+        super().__init__(f"Not accepted: {places}.", errors=errors)
+
     @classmethod
-    def of(cls, faults: Sequence[Mapping[str, str]]) -> Self:
-        """`faults` have `in`, `pointer` and `detail`."""
-        places = ", ".join(f"{fault['in']} {fault['pointer']}".rstrip() for fault in faults)
-        return cls(f"Not accepted: {places}.", errors=faults)
+    def at(
+        cls, part: Literal["path", "query", "header", "body"], pointer: str, detail: str
+    ) -> Self:
+        return cls(ErrorItem(part=part, pointer=pointer, detail=detail))
 
 
-class TooManyRequests(Problem):
-    """There were too many attempts, from this address or at this account."""
-
-    status = 429
-    slug = "too-many-requests"
+class TooManyRequests(RetryableProblem, status=429, slug="too-many-requests"):
     title = "Too many requests"
-    advice = "Wait for the seconds in the Retry-After header."
-    oauth2_error = "temporarily_unavailable"
+    description = "There were too many attempts from this address or at this account."
+    advice = "Wait for the number of seconds in the Retry-After header."
 
 
-class InternalError(Problem):
-    """The service met a fault of its own. It is in the log under the request id."""
-
-    status = 500
-    slug = "internal-error"
+class InternalError(Problem, status=500, slug="internal-error"):
     title = "Internal error"
-    advice = "Report it with the request id, which `instance` and the X-Request-ID header carry."
+    description = "The service failed. Its log has the cause, under the request id."
+    advice = "Report the request id, which is in `instance` and in the X-Request-ID header."
 
 
-class Unavailable(Problem):
-    """The service can't do this for the moment, for example because its database is away."""
-
-    status = 503
-    slug = "unavailable"
+class Unavailable(RetryableProblem, status=503, slug="unavailable"):
     title = "Temporarily unavailable"
-    advice = (
-        "Try again after the seconds in the Retry-After header. A write may have been done if the "
-        "connection to the database broke just then: repeat it with the same Idempotency-Key, or "
-        "with If-Match."
+    description = (
+        "The service cannot answer at the moment, for example because its database is unreachable."
     )
-    oauth2_error = "temporarily_unavailable"
-
-
-PROBLEMS = {problem.slug: problem for problem in Problem.__subclasses__()}
-
-
-def respond(request: Request, problem: Problem) -> JSONResponse:
-    root_path = request.scope.get("root_path", "").rstrip("/")
-    return JSONResponse(
-        {
-            "type": f"{root_path}/problems/{problem.slug}",
-            "title": problem.title,
-            "status": problem.status,
-            "detail": problem.detail,
-            "instance": request.state.request_id,
-            **problem.members,
-        },
-        status_code=problem.status,
-        headers=problem.headers,
-        media_type=MEDIA_TYPE,
+    advice = (
+        "Try again after the number of seconds in the Retry-After header. If the connection to the "
+        "database was lost during a write, the write may have been completed: repeat it with the "
+        "same Idempotency-Key, or with If-Match."
     )

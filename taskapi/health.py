@@ -5,8 +5,6 @@ from pydantic import BaseModel
 
 from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
-from taskapi.exceptions import Unavailable
-from taskapi.http.openapi import responses
 
 router = APIRouter(tags=["health"])
 
@@ -20,13 +18,22 @@ class Readiness(Health):
     """`ahead` while a newer version of the service is being put in place."""
 
 
-@router.get("/livez")
+@router.get(
+    "/livez",
+    description=(
+        "Check that the process answers. The database is not checked, because a restart of the "
+        "process would not repair it."
+    ),
+)
 async def check_liveness() -> Health:
-    """Tell that the process answers. It says nothing of the database: a restart mends none."""
     return Health()
 
 
-@router.get("/readyz", responses=responses(Unavailable))
+@router.get(
+    "/readyz",
+    description=(
+        "Check that requests can be served: the database answers and its schema is not behind."
+    ),
+)
 async def check_readiness(database: DatabaseDep) -> Readiness:
-    """Tell whether requests can be served: the database answers, and its schema is not behind."""
     return Readiness(database_schema=await database.read(migrations.compare))

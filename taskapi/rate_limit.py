@@ -18,19 +18,19 @@ T = TypeVar("T")
 REDIS_TIMEOUT = 1.0
 
 STORAGE_RETRY_SECONDS = 5.0
-"""How long a shared storage that could not be reached is left alone."""
+"""After a connection to the shared storage failed, it is not used for this long."""
 
 logger = logging.getLogger(__name__)
 
 
 class RateLimiter:
-    """Counts events in windows, each of which begins with its first event.
+    """Count events in fixed windows. A window begins with its first event.
 
-    While a shared storage can't be reached, this process counts by itself.
+    While the shared storage is unreachable, this process counts in memory.
     """
 
     def __init__(self, storage: str) -> None:
-        """`storage` is `memory://` or the URL of a Redis, as the limits library writes it."""
+        """`storage` is `memory://` or a Redis URL, in the notation of the limits library."""
         self._redis = None if storage == "memory://" else _redis(storage)
         self._shared = FixedWindowRateLimiter(self._redis or MemoryStorage())
         self._own = FixedWindowRateLimiter(MemoryStorage())
@@ -41,18 +41,19 @@ class RateLimiter:
             redis = self._redis.bridge.get_connection()  # type: ignore[attr-defined] # not declared
             await redis.aclose()
 
-    async def count(self, limit: RateLimitItem, key: str) -> bool:
-        """Count an event. False if that is one too many."""
+    async def hit(self, limit: RateLimitItem, key: str) -> bool:
+        """Count an event. Return False if it exceeds the limit."""
         return await self._call(lambda limiter: limiter.hit(limit, key))
 
-    async def has_room(self, limit: RateLimitItem, key: str) -> bool:
+    async def test(self, limit: RateLimitItem, key: str) -> bool:
+        """Return whether another event is within the limit. Nothing is counted."""
         return await self._call(lambda limiter: limiter.test(limit, key))
 
-    async def forget(self, limit: RateLimitItem, key: str) -> None:
+    async def clear(self, limit: RateLimitItem, key: str) -> None:
         await self._call(lambda limiter: limiter.clear(limit, key))
 
     async def seconds_left(self, limit: RateLimitItem, key: str) -> int:
-        """Until the window ends, rounded up."""
+        """Return the seconds until the window ends, rounded up."""
         window = await self._call(lambda limiter: limiter.get_window_stats(limit, key))
         return max(1, math.ceil(window.reset_time - time.time()))
 
@@ -77,52 +78,54 @@ def _redis(url: str) -> RedisStorage:
 
 
 class Throttle:
-    """How many events of one kind are accepted for a key, such as an address."""
+    """Limits events of one kind per key, such as an address."""
 
     def __init__(self, limiter: RateLimiter, kind: str, limits: str) -> None:
-        """`limits` as the limits library writes them, such as `10/minute;100/hour`, or empty."""
+        """`limits` is in the notation of the limits library, such as `10/minute;100/hour`.
+
+        If it is empty, there is no limit.
+        """
         self._limiter = limiter
         self._kind = kind
         self._limits = parse_many(limits) if limits else []
 
-    async def check(self, key: str) -> None:
-        """
+    async def test(self, key: str) -> None:
+        """Check the limits without counting.
+
         Raises:
-            TooManyRequests: no further event is accepted.
+            TooManyRequests: another event would exceed a limit.
         """
         for limit in self._limits:
-            if not await self._limiter.has_room(limit, self._key(key)):
+            if not await self._limiter.test(limit, self._key(key)):
                 await self._refuse(limit, key)
 
-    async def count(self, key: str) -> None:
+    async def hit(self, key: str) -> None:
         """Count an event.
 
         Raises:
-            TooManyRequests: it is one too many.
+            TooManyRequests: the event exceeds a limit.
         """
         for limit in self._limits:
-            if not await self._limiter.count(limit, self._key(key)):
+            if not await self._limiter.hit(limit, self._key(key)):
                 await self._refuse(limit, key)
 
-    async def forget(self, key: str) -> None:
+    async def clear(self, key: str) -> None:
         for limit in self._limits:
-            await self._limiter.forget(limit, self._key(key))
+            await self._limiter.clear(limit, self._key(key))
 
     def _key(self, key: str) -> str:
         return f"taskapi/{self._kind}/{key}"
 
     async def _refuse(self, limit: RateLimitItem, key: str) -> None:
         seconds = await self._limiter.seconds_left(limit, self._key(key))
-        raise TooManyRequests(
-            f"Try again in {seconds} seconds.", headers={"Retry-After": str(seconds)}
-        )
+        raise TooManyRequests(f"Try again in {seconds} seconds.", retry_after=seconds)
 
 
 def client_address(request: Request) -> str:
-    """The client's address, as the server knows it; of IPv6 the network, which is one client's.
+    """Return the client's address. IPv6 addresses are reduced to their /64.
 
-    Behind proxies that the server trusts (uvicorn's `--forwarded-allow-ips`), it is the address
-    that they name.
+    Behind a proxy that uvicorn trusts (`--forwarded-allow-ips`), it is the address that the proxy
+    forwards.
     """
     host = request.client.host if request.client else ""
     try:

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Annotated, TypeVar, TypeVarTuple
+from typing import Annotated, ClassVar, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from taskapi.auth.service import is_live
 from taskapi.database.core import Database
 from taskapi.deps import get_services
-from taskapi.exceptions import Unauthorized
+from taskapi.exceptions import Unauthorized, Unavailable
 from taskapi.security.access_tokens import AccessToken, InvalidToken
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class CurrentUser:
         self, connection: Connection, work: Callable[[Connection, *Args], T], args: tuple[*Args]
     ) -> T:
         if not is_live(connection, self.token):
-            raise _invalid_token("The login has ended.")
+            raise Unauthorized("The session has ended.", error="invalid_token")
         return work(connection, *args)
 
 
@@ -62,6 +62,7 @@ class Authentication(SecurityBase):
         refreshUrl="auth/token",
         description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
     ).model
+    raises: ClassVar = (Unauthorized, Unavailable)
 
     async def __call__(self, request: Request) -> CurrentUser:
         """
@@ -70,20 +71,12 @@ class Authentication(SecurityBase):
         """
         scheme, encoded = get_authorization_scheme_param(request.headers.get("Authorization"))
         if scheme.lower() != "bearer" or not encoded:
-            raise Unauthorized(
-                "No access token was sent.", headers={"WWW-Authenticate": 'Bearer realm="taskapi"'}
-            )
+            raise Unauthorized("No access token was sent.")
         services = get_services(request)
         try:
             return CurrentUser(services.database, services.access_tokens.verify(encoded))
         except InvalidToken as error:
-            raise _invalid_token(str(error)) from None
-
-
-def _invalid_token(description: str) -> Unauthorized:
-    """The challenge of RFC 6750, section 3.1."""
-    challenge = f'Bearer realm="taskapi", error="invalid_token", error_description="{description}"'
-    return Unauthorized(description, headers={"WWW-Authenticate": challenge})
+            raise Unauthorized(str(error), error="invalid_token") from None
 
 
 CurrentUserDep = Annotated[CurrentUser, Depends(Authentication())]

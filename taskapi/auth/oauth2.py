@@ -1,16 +1,24 @@
-"""The forms, answers and errors of the OAuth 2.0 endpoints."""
+"""The forms, responses and errors of the OAuth 2.0 endpoints."""
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, SecretStr, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
-from taskapi.exceptions import ContentTooLarge, InvalidTokenRequest, Problem
-from taskapi.models import NonBlankStr
+from taskapi.exceptions import (
+    InvalidGrant,
+    InvalidTokenRequest,
+    Problem,
+    TooManyRequests,
+    Unavailable,
+)
+from taskapi.http.exception_handlers import PROBLEMS_BY_STATUS
+from taskapi.http.problem_details import ProblemDetails, respond
+from taskapi.models import NonBlankStr, Text
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -19,12 +27,18 @@ REFRESH_TOKEN = "Zb3zRk1yVQ.Xo9JqT4m"  # noqa: S105 -- an example
 
 PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
 
+ERROR_CODES: Mapping[type[Problem], str] = {
+    InvalidGrant: "invalid_grant",
+    TooManyRequests: "temporarily_unavailable",
+    Unavailable: "temporarily_unavailable",
+}
+"""The codes of RFC 6749, sections 5.2 and 4.1.2.1. Other problems are `invalid_request`."""
+
 
 class PasswordGrant(BaseModel):
     """An access token request with a password (RFC 6749, section 4.3.2).
 
-    What else a client sends, such as a scope or an empty client_id, is ignored, as section 3.2
-    demands.
+    Other parameters, such as `scope` and `client_id`, are ignored (section 3.2).
     """
 
     model_config = {"use_attribute_docstrings": True}
@@ -42,11 +56,11 @@ class RefreshGrant(BaseModel):
 
     grant_type: Literal["refresh_token"]
     refresh_token: SecretStr = Field(min_length=1, max_length=200, examples=[REFRESH_TOKEN])
-    """The newest one; it is replaced by the one in the answer."""
+    """The newest refresh token of the session. The response replaces it."""
 
 
 class Revocation(BaseModel):
-    """A revocation request (RFC 7009, section 2.1); token_type_hint is not needed."""
+    """A revocation request (RFC 7009, section 2.1). `token_type_hint` is ignored."""
 
     model_config = {"use_attribute_docstrings": True}
 
@@ -55,25 +69,51 @@ class Revocation(BaseModel):
 
 
 class TokenResponse(BaseModel):
-    """A successful answer of the token endpoint (RFC 6749, section 5.1)."""
+    """A successful response of the token endpoint (RFC 6749, section 5.1)."""
 
     model_config = {"use_attribute_docstrings": True}
 
     access_token: str = Field(
         max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$", examples=["eyJh.eyJp.Kv2w"]
     )
-    """To be sent as `Authorization: Bearer …`."""
+    """Send it as `Authorization: Bearer …`."""
     token_type: Literal["bearer"]
     expires_in: int = Field(ge=1, le=24 * 60 * 60, examples=[900])
-    """Seconds for which the access token is accepted."""
+    """Seconds until the access token expires."""
     refresh_token: str = Field(
         max_length=200, pattern=r"^[\w-]+\.[\w-]+$", examples=[REFRESH_TOKEN]
     )
-    """For the next access token; accepted once."""
+    """Exchange it for the next tokens. It is accepted once."""
+
+
+class TokenProblemDetails(ProblemDetails):
+    """Problem details that are also an OAuth 2.0 error response (RFC 6749, section 5.2)."""
+
+    model_config = ConfigDict(title="TokenProblem")
+
+    error: str = Field(max_length=100, pattern="^[a-z_]+$")
+    """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
+    error_description: Text = Field(max_length=10_000)
+    """The same as `detail`."""
+
+    @classmethod
+    def build(
+        cls,
+        kind: type[Problem],
+        detail: str,
+        instance: str,
+        members: Mapping[str, Any],
+        root_path: str = "",
+    ) -> Self:
+        error = {"error": ERROR_CODES.get(kind, "invalid_request"), "error_description": detail}
+        return super().build(kind, detail, instance, error | dict(members), root_path)
 
 
 class OAuth2Route(APIRoute):
-    """A route whose errors are also those of OAuth 2.0 (RFC 6749, section 5.2)."""
+    """A route whose errors are OAuth 2.0 error responses as well."""
+
+    problem_model: ClassVar = TokenProblemDetails
+    invalid_request: ClassVar = InvalidTokenRequest
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -85,35 +125,29 @@ class OAuth2Route(APIRoute):
                     raise InvalidTokenRequest("A parameter is sent more than once.")
                 response = await handle(request)
             except (Problem, HTTPException, RequestValidationError) as error:
-                raise _complete(_problem(error)) from None
+                response = respond(request, _problem_of(error), self.problem_model)
             response.headers["Pragma"] = "no-cache"
             return response
 
         return handle_form
 
 
-def _problem(error: Problem | HTTPException | RequestValidationError) -> Problem:
+def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, RequestValidationError):
-        return _explain(error)
+        return _invalid_form(error)
     if error.status_code == 413:
-        return ContentTooLarge("The form is too large.")
+        kind, detail = PROBLEMS_BY_STATUS[413]
+        return kind(detail)
     return InvalidTokenRequest("The form can't be read.")
 
 
-def _explain(error: RequestValidationError) -> InvalidTokenRequest:
-    faults = error.errors()
-    if any(fault["type"] == "union_tag_invalid" and fault["ctx"]["tag"] for fault in faults):
+def _invalid_form(error: RequestValidationError) -> InvalidTokenRequest:
+    errors = error.errors()
+    if any(item["type"] == "union_tag_invalid" and item["ctx"]["tag"] for item in errors):
         return InvalidTokenRequest(
             "grant_type must be password or refresh_token.", error="unsupported_grant_type"
         )
-    places = {"grant_type" if fault["loc"] == ("body",) else fault["loc"][-1] for fault in faults}
-    return InvalidTokenRequest(f"Missing or not usable: {', '.join(sorted(places))}.")
-
-
-def _complete(problem: Problem) -> Problem:
-    error = {"error": problem.oauth2_error, "error_description": problem.detail}
-    problem.members = error | dict(problem.members)
-    problem.headers = {"Pragma": "no-cache", **(problem.headers or {})}
-    return problem
+    names = {"grant_type" if item["loc"] == ("body",) else item["loc"][-1] for item in errors}
+    return InvalidTokenRequest(f"Missing or invalid: {', '.join(sorted(names))}.")

@@ -24,6 +24,7 @@ from taskapi.auth.queries import (
 from taskapi.database.core import Database
 from taskapi.exceptions import InvalidGrant, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
@@ -40,6 +41,7 @@ class Credentials(NamedTuple):
     password_hash: str
 
 
+@raises(InvalidGrant)
 async def log_in(
     database: Database, passwords: Passwords, email: str, password: str, client: str, lifetime: int
 ) -> TokenPair:
@@ -56,7 +58,7 @@ async def log_in(
     if user and verified.matches:
         tokens = await database.write(_start_session, user, verified, client, lifetime)
     if tokens is None:
-        raise invalid_grant("The e-mail or the password is wrong.")
+        raise InvalidGrant("The e-mail or the password is wrong.")
     return tokens
 
 
@@ -95,6 +97,7 @@ def _start_session(
     return AccessToken(user_id=user.user_id, session_id=session_id, auth_time=now), refresh_token
 
 
+@raises(InvalidGrant)
 async def refresh(
     database: Database, keys: Sequence[str], token: RefreshToken, lifetime: int, grace: int
 ) -> TokenPair:
@@ -112,7 +115,7 @@ async def refresh(
     end = now + timedelta(seconds=lifetime)
     tokens = await database.write(_rotate, token, successors, now, end, timedelta(seconds=grace))
     if tokens is None:
-        raise invalid_grant("The refresh token is not valid any more.")
+        raise InvalidGrant("The refresh token is not valid any more.")
     return tokens
 
 
@@ -169,6 +172,7 @@ def list_sessions(
     ]
 
 
+@raises(NotFound)
 def end_session(connection: Connection, user_id: int, session_id: int) -> None:
     """
     Raises:
@@ -191,7 +195,3 @@ def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
         connection.execute(DELETE_SESSION, {"session_id": token.session_id})
     else:
         connection.execute(DELETE_FAMILY, {"family": token.family_hash})
-
-
-def invalid_grant(description: str) -> InvalidGrant:
-    return InvalidGrant(description, headers={"WWW-Authenticate": 'Bearer realm="taskapi"'})

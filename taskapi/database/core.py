@@ -15,7 +15,7 @@ from taskapi.settings import Settings
 QUEUE_TIMEOUT = 10.0
 """Seconds for which a job waits for a worker thread."""
 
-RETRY_SECONDS = "1"
+RETRY_SECONDS = 1
 
 MAX_BATCH_SIZE = 64
 
@@ -153,4 +153,4 @@ def _map_error(error: BaseException) -> BaseException:
 
 
 def _unavailable(detail: str) -> Unavailable:
-    return Unavailable(detail, headers={"Retry-After": RETRY_SECONDS})
+    return Unavailable(detail, retry_after=RETRY_SECONDS)

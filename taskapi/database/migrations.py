@@ -78,7 +78,7 @@ def compare(connection: Connection) -> Literal["current", "ahead"]:
         raise Unavailable(
             f"The database's schema is behind: it is at revision {revision or 'none'}, the code "
             f"needs {REVISIONS[0]}.",
-            headers={"Retry-After": "5"},
+            retry_after=5,
         )
     return "ahead"
 

@@ -5,12 +5,13 @@ from fastapi import Depends, Header, Request
 from pydantic.json_schema import SkipJsonSchema
 
 from taskapi.exceptions import PreconditionFailed
+from taskapi.http.raises import raises
 
 ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 
 
 class NotModified(Exception):
-    """The client has the current representation already: it is answered 304 and no content."""
+    """The client already has the current representation. It is answered 304 without content."""
 
     def __init__(self, tag: str) -> None:
         super().__init__(tag)
@@ -18,38 +19,38 @@ class NotModified(Exception):
 
 
 class Preconditions:
-    """The conditions of a request (RFC 9110, section 13), as far as this service knows them."""
+    """The If-Match and If-None-Match conditions of a request (RFC 9110, section 13)."""
 
     def __init__(self, request: Request) -> None:
-        self._if_match = _field(request, "If-Match")
-        self._if_none_match = _field(request, "If-None-Match")
+        self._if_match = _field_value(request, "If-Match")
+        self._if_none_match = _field_value(request, "If-None-Match")
 
     def check_write(self, tag: str) -> None:
-        """Compare strongly: weak tags match nothing.
+        """Check If-Match by strong comparison: weak tags match nothing.
 
         Raises:
-            PreconditionFailed: the client's representation is not the current one.
+            PreconditionFailed: `tag` is not in the list.
         """
         if self._if_match in {None, "*"}:
             return
         if ("", tag) not in ENTITY_TAG.findall(self._if_match or ""):
-            raise PreconditionFailed("It was changed meanwhile, or never had this ETag.")
+            raise PreconditionFailed("The current ETag is not one of those in If-Match.")
 
     def check_read(self, tag: str) -> None:
-        """Compare weakly.
+        """Check If-None-Match by weak comparison.
 
         Raises:
-            NotModified: the client's representation is the current one.
+            NotModified: `tag` is in the list.
         """
         condition = self._if_none_match
         if condition is None:
             return
-        if condition == "*" or tag in {own for _, own in ENTITY_TAG.findall(condition)}:
+        if condition == "*" or tag in {listed for _, listed in ENTITY_TAG.findall(condition)}:
             raise NotModified(tag)
 
 
-def _field(request: Request, name: str) -> str | None:
-    """Several lines of one field are one list (RFC 9110, section 5.3)."""
+def _field_value(request: Request, name: str) -> str | None:
+    """Combine the lines of a field into one list (RFC 9110, section 5.3)."""
     lines = request.headers.getlist(name)
     return ", ".join(lines).strip() if lines else None
 
@@ -57,7 +58,7 @@ def _field(request: Request, name: str) -> str | None:
 IfMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
-        description="Change it only if its ETag is one of these.",
+        description="Do this only if the task's current ETag is one of these.",
         max_length=2000,
         json_schema_extra={"format": "entity-tags"},
     ),
@@ -65,14 +66,15 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
-        description="Send it only if its ETag is none of these.",
+        description="Answer 304 without content if the task's current ETag is one of these.",
         max_length=2000,
         json_schema_extra={"format": "entity-tags"},
     ),
 ]
 
 
-# The parameters are for the document; the conditions are read whole, from all lines of the header.
+# The parameters are for the document. FastAPI reads only one line of a header into them.
+@raises(PreconditionFailed)
 async def get_write_preconditions(
     request: Request,
     if_match: IfMatch = None,  # noqa: ARG001
@@ -80,6 +82,7 @@ async def get_write_preconditions(
     return Preconditions(request)
 
 
+@raises(NotModified)
 async def get_read_preconditions(
     request: Request,
     if_none_match: IfNoneMatch = None,  # noqa: ARG001

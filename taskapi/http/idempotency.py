@@ -22,8 +22,8 @@ IdempotencyKey = Annotated[
         pattern=KEY_PATTERN,
         json_schema_extra={"format": "idempotency-key", "pattern": KEY_PATTERN},
         description=(
-            "Any text of the client's own, such as a UUID. A repeat with the same key and body "
-            "within 24 hours is given the first answer, and creates nothing."
+            "A key that the client chooses, such as a UUID. A repeated request with the same key "
+            "and body within 24 hours creates nothing and gets the first response again."
         ),
     ),
 ]
@@ -31,8 +31,10 @@ IdempotencyKey = Annotated[
 
 
 class IdempotentAnswer(SQLModel, table=True):
-    """The answer to a request with a key. It is stored in the transaction that it tells of, so that
-    of requests at the same time with one key all but one wait for it.
+    """The response to a request with a key.
+
+    It is inserted in the transaction of the request, so that a concurrent request with the same key
+    waits for that transaction.
     """
 
     __tablename__ = "idempotent_answers"
@@ -42,53 +44,54 @@ class IdempotentAnswer(SQLModel, table=True):
     )
     key: str = Field(primary_key=True, max_length=255)
     fingerprint: str
-    """SHA-256 of the request's body, as it was understood."""
+    """SHA-256 of the parsed request body."""
     answer: str
     created_at: datetime
 
 
-_GIVEN = (
+_FIND = (
     select(col(IdempotentAnswer.fingerprint), col(IdempotentAnswer.answer))
     .where(
         col(IdempotentAnswer.user_id) == bindparam("owner_id"),
-        col(IdempotentAnswer.key) == bindparam("key"),
-        col(IdempotentAnswer.created_at) > bindparam("forgotten"),
+        col(IdempotentAnswer.key) == bindparam("sent_key"),
+        col(IdempotentAnswer.created_at) > bindparam("cutoff"),
     )
-    # The lock makes a repeat wait for a synchronous standby, as the write that it repeats had to.
+    # A plain SELECT would not wait for a synchronous standby, as the repeated write had to.
     .with_for_update()
 )
-_FORGET = delete(IdempotentAnswer).where(
+_DELETE_OLD = delete(IdempotentAnswer).where(
     col(IdempotentAnswer.user_id) == bindparam("owner_id"),
-    col(IdempotentAnswer.created_at) <= bindparam("forgotten"),
+    col(IdempotentAnswer.created_at) <= bindparam("cutoff"),
 )
 
 
-def recall(connection: Connection, user_id: int, key: str, request: str) -> str | None:
-    """The answer that was given to this key.
+def find_response(connection: Connection, user_id: int, key: str, request: str) -> str | None:
+    """Return the stored response to a request with this key.
 
     Raises:
-        InvalidRequest: it was given to another request.
+        InvalidRequest: the key was sent with another request.
     """
-    forgotten = utc_now() - LIFETIME
-    parameters = {"owner_id": user_id, "key": key, "forgotten": forgotten}
-    given = connection.execute(_GIVEN, parameters).one_or_none()
-    if given is None:
+    parameters = {"owner_id": user_id, "sent_key": key, "cutoff": utc_now() - LIFETIME}
+    row = connection.execute(_FIND, parameters).one_or_none()
+    if row is None:
         return None
-    if given.fingerprint != _fingerprint(request):
-        fault = "This key was sent with another body. Use a new one for each request."
-        raise InvalidRequest.of([{"in": "header", "pointer": "/idempotency-key", "detail": fault}])
-    return str(given.answer)
+    if row.fingerprint != _fingerprint(request):
+        detail = "This key was sent with another body. Use a new one for each request."
+        raise InvalidRequest.at("header", "/idempotency-key", detail)
+    return str(row.answer)
 
 
-def remember(connection: Connection, user_id: int, key: str, request: str, answer: str) -> None:
-    """Keep an answer, and forget the user's old ones."""
+def store_response(
+    connection: Connection, user_id: int, key: str, request: str, response: str
+) -> None:
+    """Store a response, and delete the user's old ones."""
     now = utc_now()
-    connection.execute(_FORGET, {"owner_id": user_id, "forgotten": now - LIFETIME})
+    connection.execute(_DELETE_OLD, {"owner_id": user_id, "cutoff": now - LIFETIME})
     row = IdempotentAnswer(
         user_id=user_id,
         key=key,
         fingerprint=_fingerprint(request),
-        answer=answer,
+        answer=response,
         created_at=now,
     )
     connection.execute(insert(IdempotentAnswer), row.model_dump())

@@ -1,24 +1,90 @@
-"""What holds for every route: cautious headers, HEAD wherever there is GET, no endless body."""
+"""ASGI middleware for all routes: request log, security headers, HEAD and a limit for bodies."""
 
-from starlette.datastructures import MutableHeaders
+import asyncio
+import random
+import time
+
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY = 256 * 1024
-"""Bytes in a request's body: the longest task, fully \\u-escaped, takes 120 KiB."""
+from taskapi.exceptions import InternalError, Unavailable
+from taskapi.http.problem_details import REQUEST_ID, respond
+from taskapi.logging import logger
 
+MAX_BODY_SIZE = 256 * 1024
+"""In bytes. The longest possible task takes 120 KiB if each character is escaped as \\u…."""
 
-DEFAULT_HEADERS = {
+SECURITY_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""For personal data that is not to be kept, sniffed or framed (OWASP REST Security Cheat Sheet)."""
+"""From the OWASP REST Security Cheat Sheet."""
+
+
+class RequestLoggingMiddleware:
+    """Give each request an id, and write a line about it to the log.
+
+    The id is the client's X-Request-ID if that has 1 to 128 of the characters `A-Z a-z 0-9 . _ -`,
+    and random otherwise. The response carries it. Queries, headers and bodies are not logged,
+    because they can contain secrets.
+
+    An exception that nothing else handled is logged with its traceback and answered 500.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # uvicorn's grace period is over
+            if status:
+                raise
+            stopped = Unavailable("The service stopped before this was finished.", retry_after=1)
+            await respond(Request(scope), stopped)(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("unhandled exception", extra={"fields": {"request_id": request_id}})
+            if status:
+                raise
+            failed = InternalError("The service failed. The request is not the cause.")
+            await respond(Request(scope), failed)(scope, receive, send_with_id)
+        finally:
+            fields = {
+                "method": scope["method"],
+                "path": scope["raw_path"].decode("ascii", "backslashreplace"),
+                "status": status,
+                "milliseconds": round((time.perf_counter() - started) * 1000, 1),
+                "request_id": request_id,
+            }
+            logger.info(
+                "%(method)s %(path)s %(status)d %(milliseconds)s ms %(request_id)s",
+                fields,
+                extra={"fields": fields},
+            )
 
 
 class SecurityHeadersMiddleware:
-    """ASGI middleware: adds to each answer what it does not say otherwise itself."""
+    """Add each of `SECURITY_HEADERS` that a response does not set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -27,7 +93,7 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in DEFAULT_HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -35,7 +101,7 @@ class SecurityHeadersMiddleware:
 
 
 class HeadMiddleware:
-    """ASGI middleware: answers HEAD as GET, without the content (RFC 9110, section 9.3.2)."""
+    """Answer HEAD like GET, without the content (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -54,9 +120,9 @@ class HeadMiddleware:
 
 
 class BodyLimitMiddleware:
-    """ASGI middleware: a body above the limit raises 413 where it is read, however it is sent.
+    """Raise 413 when more than `MAX_BODY_SIZE` bytes are read, with or without Content-Length.
 
-    FastAPI's own `max_body_size` answers in plain text, around the error handlers.
+    FastAPI's `max_body_size` answers in plain text and bypasses the exception handlers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -66,13 +132,14 @@ class BodyLimitMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        left = MAX_BODY
+        left = MAX_BODY_SIZE
 
         async def receive_within_limit() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
+                # FastAPI turns any other exception here into a 400.
                 raise HTTPException(413)
             return message
 

@@ -1,19 +1,30 @@
-"""What the OpenAPI document says beside what FastAPI finds out by itself."""
+"""Completes the OpenAPI document that FastAPI generates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic.json_schema import models_json_schema
 
-from taskapi.exceptions import MEDIA_TYPE, InvalidRequest, Problem
-from taskapi.http import problem_details
-from taskapi.http.problem_details import (
-    InvalidRequestDetails,
-    ProblemDetails,
-    TokenProblemDetails,
-    example,
+from taskapi.exceptions import (
+    PROBLEMS,
+    ContentTooLarge,
+    InvalidRequest,
+    UnsupportedMediaType,
 )
-from taskapi.logging import REQUEST_ID
+from taskapi.http.etags import NotModified
+from taskapi.http.problem_details import (
+    MEDIA_TYPE,
+    MODELS,
+    REQUEST_ID,
+    Model,
+    ProblemDetails,
+    ProblemKind,
+    example,
+    model_of,
+)
 from taskapi.models import MAX_ID
 
 TEXT = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 10_000}
@@ -21,7 +32,7 @@ COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 
 HEADERS: dict[str, dict[str, Any]] = {
     "Access-Control-Allow-Origin": {
-        "description": "The origin of the page that asks, where TASKAPI_CORS_ORIGINS has it.",
+        "description": "The origin of the calling page, if TASKAPI_CORS_ORIGINS contains it.",
         "schema": TEXT,
     },
     "ETag": {
@@ -30,11 +41,11 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": '^"[0-9]+"$', "maxLength": 100},
     },
     "Link": {
-        "description": 'The next page, as rel="next" (RFC 8288); there is none on the last.',
+        "description": 'The next page, as rel="next" (RFC 8288). The last page has no such link.',
         "schema": {"type": "string", "pattern": '^<[^>]+>; rel="next"$', "maxLength": 10_000},
     },
     "Location": {
-        "description": "The address of what was created.",
+        "description": "The address of the created resource.",
         "required": True,
         "schema": {"type": "string", "format": "uri-reference", "maxLength": 10_000},
     },
@@ -54,97 +65,126 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": f"^{REQUEST_ID.pattern}$", "maxLength": 128},
     },
     "X-Total-Count": {
-        "description": "How many items all pages have together, if `total` asks for it.",
+        "description": "The number of items on all pages together, if `total` is true.",
         "schema": COUNT,
     },
 }
-OF_EVERY_ANSWER = ("Access-Control-Allow-Origin", "X-Request-ID")
-OF_STATUS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+COMMON_HEADERS = ("Access-Control-Allow-Origin", "X-Request-ID")
 
-Documented = dict[int | str, dict[str, Any]]
-
-
-def responses(
-    *problems: type[Problem],
-    headers: Mapping[int, tuple[str, ...]] | None = None,
-    oauth2: bool = False,
-) -> Documented:
-    """The `responses=` of an operation that can answer with these problems.
-
-    `headers` are those of its other answers, by status; `oauth2` tells that the problems are OAuth
-    2.0 errors as well.
-    """
-    documented: Documented = {}
-    for problem in problems:
-        answer = documented.setdefault(problem.status, _problem(problem, oauth2=oauth2))
-        examples = answer["content"][MEDIA_TYPE]["examples"]
-        examples[problem.slug] = {"value": example(problem, oauth2=oauth2)}
-    for status, names in (headers or {}).items():
-        documented[status] = {"headers": _headers(*names)}
-    return documented
+Json = dict[str, Any]
 
 
-def _problem(problem: type[Problem], *, oauth2: bool) -> dict[str, Any]:
-    model: type[ProblemDetails] = ProblemDetails
-    if oauth2:
-        model = TokenProblemDetails
-    elif problem is InvalidRequest:
-        model = InvalidRequestDetails
-    schema = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {
-        "description": problem.title,
-        "headers": _headers(*OF_STATUS.get(problem.status, [])),
-        "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}},
-    }
-
-
-def _headers(*names: str) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+def with_headers(*names: str) -> Json:
+    """Document the headers of a response, in the `responses` of an operation."""
+    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
 class DocumentedAPI(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        """The document, with what holds for every operation.
+    """A FastAPI application whose document has its errors, headers and examples.
 
-        FastAPI's own 422 is left out, which operations answer in their own way.
-        """
+    The errors of an operation are those that it and its dependencies declare with `raises`, and
+    those that follow from its parameters and its body. A route class can replace the model of its
+    errors (`problem_model`) and the error for invalid parameters (`invalid_request`).
+    """
+
+    def openapi(self) -> Json:
         if self.openapi_schema:
             return self.openapi_schema
         document = super().openapi()
-        document["components"]["headers"] = HEADERS
         schemas = document["components"]["schemas"]
+        document["components"]["headers"] = HEADERS
+        models: set[Model] = {ProblemDetails, *MODELS.values()}
+        for route in iter_route_contexts(self.routes):
+            if isinstance(route.original_route, APIRoute) and route.include_in_schema:
+                override = getattr(route.original_route, "problem_model", None)
+                models |= {override} if override else set()
+                for method in route.methods or ():
+                    operation = document["paths"][route.path_format][method.lower()]
+                    _add_errors(operation, route, override)
+                    _complete(operation, schemas)
         del schemas["HTTPValidationError"], schemas["ValidationError"]
-        schemas.update(problem_details.schemas())
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                operation.setdefault("security", [])
-                answers = operation["responses"]
-                if "application/json" in answers.get("422", {}).get("content", {}):
-                    del answers["422"]
-                for answer in answers.values():
-                    answer.setdefault("headers", {}).update(_headers(*OF_EVERY_ANSWER))
-                for message in (operation.get("requestBody", {}), *answers.values()):
-                    for content in message.get("content", {}).values():
-                        if "examples" not in content:
-                            content["example"] = _example(content["schema"], schemas)
-        _name_integer_formats(document)
+        schemas.update(_schemas(models))
+        _set_integer_formats(document)
         return document
 
 
-def _name_integer_formats(node: object) -> None:
-    """Ids need 64 bits, which clients in some languages have to be told."""
+def _add_errors(operation: Json, route: RouteContext, override: Model | None) -> None:
+    answers = operation["responses"]
+    errors = set(_errors(operation, route))
+    if NotModified in errors:
+        answers["304"] = {"description": "Not modified", **with_headers("ETag")}
+    for kind in PROBLEMS.values():
+        if kind not in errors:
+            continue
+        documented = answers.setdefault(str(kind.status), _answer(kind, override))
+        examples = documented["content"][MEDIA_TYPE]["examples"]
+        examples[kind.slug] = {"value": example(kind, override)}
+    operation["responses"] = dict(sorted(answers.items()))
+
+
+def _errors(operation: Json, route: RouteContext) -> Iterator[type[Exception]]:
+    yield from _raised_by(route.dependant)
+    content = operation.get("requestBody", {}).get("content", {})
+    if content:
+        yield ContentTooLarge
+    if "application/json" in content:
+        yield UnsupportedMediaType
+    if operation["responses"].pop("422", None):  # FastAPI's own, where there are parameters
+        yield getattr(route.original_route, "invalid_request", InvalidRequest)
+
+
+def _raised_by(dependant: Dependant) -> Iterator[type[Exception]]:
+    yield from getattr(dependant.call, "raises", ())
+    for dependency in dependant.dependencies:
+        yield from _raised_by(dependency)
+
+
+def _answer(kind: ProblemKind, override: Model | None) -> Json:
+    name = model_of(kind, override).__name__
+    content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "examples": {}}
+    return {
+        "description": kind.title,
+        **with_headers(*([kind.header] if kind.header else [])),
+        "content": {MEDIA_TYPE: content},
+    }
+
+
+def _complete(operation: Json, schemas: Json) -> None:
+    """Add what every operation has."""
+    operation.setdefault("security", [])
+    answers = operation["responses"].values()
+    for answer in answers:
+        answer.setdefault("headers", {}).update(with_headers(*COMMON_HEADERS)["headers"])
+    for message in (operation.get("requestBody", {}), *answers):
+        for content in message.get("content", {}).values():
+            if "examples" not in content:
+                content["example"] = _example(content["schema"], schemas)
+
+
+def _schemas(models: Iterable[Model]) -> Json:
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, schema = models_json_schema(
+        [(model, "serialization") for model in ordered],
+        ref_template="#/components/schemas/{model}",
+    )
+    definitions: Json = schema["$defs"]
+    return definitions
+
+
+def _set_integer_formats(node: object) -> None:
+    """Generated clients in some languages take 32 bits without it, too few for ids."""
     if isinstance(node, dict):
         if node.get("type") == "integer":
             node["format"] = "int64"
         for child in node.values():
-            _name_integer_formats(child)
+            _set_integer_formats(child)
     elif isinstance(node, list):
         for child in node:
-            _name_integer_formats(child)
+            _set_integer_formats(child)
 
 
-def _example(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:  # noqa: ANN401 -- of any type
-    """An example put together from those of the fields."""
+def _example(schema: Json, schemas: Json) -> Any:  # noqa: ANN401 -- of any type
+    """Put an example together from those of the fields."""
     if "$ref" in schema:
         return _example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "examples" in schema:

@@ -16,10 +16,10 @@ MAX_LIMIT = 100
 T = TypeVar("T")
 
 PageOf = Annotated[list[T], Field(max_length=MAX_LIMIT)]
-"""A page, as an operation answers with it."""
+"""The items of a page, as a response type."""
 
 CursorPosition = tuple[str, int]
-"""The row that a page starts after: the value that the list is sorted by, as text, and the id."""
+"""The sort value, as text, and the id of the row before a page."""
 
 
 class Row(Protocol):
@@ -30,22 +30,22 @@ R = TypeVar("R", bound=Row)
 
 
 class PageParams(BaseModel):
-    """The query parameters of a list. Unknown ones are refused, as in bodies."""
+    """The query parameters of a list. Unknown ones are refused, as unknown fields of bodies are."""
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
 
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
-    """The most items to answer with."""
+    """The maximum number of items on the page."""
 
     after: str = Field(default="", max_length=2000, json_schema_extra={"format": "cursor"})
-    """Where the page starts: the cursor in the previous page's `Link` header."""
+    """Where the page starts: the cursor from the `Link` header of the previous page."""
 
 
 class Cursors:
-    """Opaque cursors, signed so that none but this service's own are accepted."""
+    """Encodes positions as opaque cursors, signed so that clients can't make their own."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """The first of `keys` signs, all verify."""
+        """The first of `keys` signs. All of them verify."""
         self._keys = keys
 
     def encode(self, order: str, position: CursorPosition) -> str:
@@ -53,10 +53,10 @@ class Cursors:
         return urlsafe_b64encode(_sign(self._keys[0], content) + content).decode().rstrip("=")
 
     def decode(self, order: str, cursor: str) -> CursorPosition | None:
-        """None for no cursor.
+        """Return None for the empty string, which stands for the first page.
 
         Raises:
-            InvalidRequest: it was not made here, or for another order.
+            InvalidRequest: the cursor is not this service's own, or belongs to another order.
         """
         if not cursor:
             return None
@@ -69,8 +69,8 @@ class Cursors:
             made_for, value, row_id = json.loads(content)
             if made_for == order:
                 return value, row_id
-        fault = "This is not a cursor of this list in this order."
-        raise InvalidRequest.of([{"in": "query", "pointer": "/after", "detail": fault}])
+        detail = "This is not a cursor of this list in this order."
+        raise InvalidRequest.at("query", "/after", detail)
 
 
 def _sign(key: str, content: bytes) -> bytes:
@@ -78,7 +78,7 @@ def _sign(key: str, content: bytes) -> bytes:
 
 
 class Pager:
-    """Turns a request's cursor into a position, and rows into a page that links to the next."""
+    """Reads the cursor of a request, and sets the headers of its response."""
 
     def __init__(self, cursors: Cursors, request: Request, response: Response) -> None:
         self._cursors = cursors
@@ -86,38 +86,40 @@ class Pager:
         self._response = response
 
     def position(self, page: PageParams, order: str = "id") -> CursorPosition | None:
-        """
-        Raises:
-            InvalidRequest: the cursor was not made here, or for another order.
-        """
-        return self._cursors.decode(self._bound(order), page.after)
+        """Decode the request's cursor.
 
-    def cut(
+        Raises:
+            InvalidRequest: the cursor is not one of this list in this order.
+        """
+        return self._cursors.decode(self._scope(order), page.after)
+
+    def paginate(
         self,
         rows: list[R],
         page: PageParams,
         order: str = "id",
         value: Callable[[R], str] = lambda _: "",
     ) -> list[R]:
-        """Cut `rows`, of which one more than the limit was asked for, and link to the next page.
+        """Return the rows of this page, and link to the next page if there is one.
 
-        The `Link` header (RFC 8288) has a relative reference with all the query's parameters.
-        `value` is what the list is sorted by, before the id.
+        `rows` has one row more than the limit if there is a next page. `value` returns the value
+        that the list is sorted by. The `Link` header (RFC 8288) has a relative reference with all
+        query parameters of the request.
         """
         if len(rows) <= page.limit:
             return rows
         rows = rows[: page.limit]
         position = value(rows[-1]), rows[-1].id
-        cursor = self._cursors.encode(self._bound(order), position)
+        cursor = self._cursors.encode(self._scope(order), position)
         url = self._request.url
         query = url.include_query_params(after=cursor).query
         self._response.headers["Link"] = f'<{url.path}?{query}>; rel="next"'
         return rows
 
-    def count(self, total: int | None) -> None:
+    def set_total(self, total: int | None) -> None:
         if total is not None:
             self._response.headers["X-Total-Count"] = str(total)
 
-    def _bound(self, order: str) -> str:
-        """Cursors of one list are of no use for another."""
+    def _scope(self, order: str) -> str:
+        """Bind a cursor to a list and an order, so that it is refused for others."""
         return f"{self._request.scope['route'].path} {order}"

@@ -1,13 +1,21 @@
-"""The schemas of errors in the OpenAPI document, and an example of each."""
+"""The answers to errors, built from the models that document them."""
 
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, Self
 
+from fastapi import Request
 from pydantic import BaseModel, Field
-from pydantic.json_schema import models_json_schema
+from starlette.responses import JSONResponse
 
-from taskapi.exceptions import MAX_FAULTS, MAX_POINTER, Problem
-from taskapi.logging import REQUEST_ID
+from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
 from taskapi.models import Text
+
+MEDIA_TYPE = "application/problem+json"
+
+ProblemKind = type[Problem]
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 class ProblemDetails(BaseModel):
@@ -16,7 +24,7 @@ class ProblemDetails(BaseModel):
     model_config = {"title": "Problem", "use_attribute_docstrings": True}
 
     type: str = Field(max_length=500, json_schema_extra={"format": "uri-reference"})
-    """Address of a page about this kind of problem; tell kinds apart by it."""
+    """The kind of problem, and the address of a page about it."""
     title: Text = Field(max_length=100)
     """The kind of problem in a few words."""
     status: int = Field(ge=400, le=599)
@@ -26,65 +34,64 @@ class ProblemDetails(BaseModel):
     instance: str = Field(max_length=128, pattern=f"^{REQUEST_ID.pattern}$")
     """The request id, as in the X-Request-ID header and in the service's log."""
 
-
-class ErrorItem(BaseModel):
-    """One thing that is wrong with a request."""
-
-    model_config = {
-        "serialize_by_alias": True,
-        "use_attribute_docstrings": True,
-        "validate_by_name": True,
-    }
-
-    part: str = Field(alias="in", json_schema_extra={"enum": ["path", "query", "header", "body"]})
-    """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: Text = Field(max_length=MAX_POINTER)
-    """JSON pointer (RFC 6901) into that part; empty for all of it."""
-    detail: Text = Field(max_length=500)
-    """What is wrong there."""
+    @classmethod
+    def build(
+        cls,
+        kind: ProblemKind,
+        detail: str,
+        instance: str,
+        members: Mapping[str, Any],
+        root_path: str = "",
+    ) -> Self:
+        """`members` are those that the model has beside RFC 9457's."""
+        return cls(
+            type=f"{root_path}/problems/{kind.slug}",
+            title=kind.title,
+            status=kind.status,
+            detail=detail,
+            instance=instance,
+            **members,
+        )
 
 
 class InvalidRequestDetails(ProblemDetails):
-    """Problem details of a request that is invalid, with every fault that was found."""
+    """Problem details of an invalid request, with everything that was found to be wrong."""
 
     model_config = {"title": "InvalidRequest"}
 
-    errors: list[ErrorItem] = Field(max_length=MAX_FAULTS)
+    errors: list[ErrorItem] = Field(max_length=MAX_ERRORS)
 
 
-class TokenProblemDetails(ProblemDetails):
-    """Problem details that are an OAuth 2.0 error response as well (RFC 6749, section 5.2)."""
+MODELS: Mapping[ProblemKind, type[ProblemDetails]] = {InvalidRequest: InvalidRequestDetails}
+"""The models of the kinds that have members beside those of RFC 9457."""
 
-    model_config = {"title": "TokenProblem"}
-
-    error: str = Field(max_length=100, pattern="^[a-z_]+$")
-    """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
-    error_description: Text = Field(max_length=10_000)
-    """The same as `detail`."""
+Model = type[ProblemDetails]
 
 
-def schemas() -> dict[str, Any]:
-    """Of all these models, for `components/schemas`."""
-    models: list[type[BaseModel]] = [InvalidRequestDetails, TokenProblemDetails, ProblemDetails]
-    _, schema = models_json_schema(
-        [(model, "serialization") for model in models],
-        ref_template="#/components/schemas/{model}",
+def model_of(kind: ProblemKind, override: Model | None = None) -> Model:
+    return override or MODELS.get(kind, ProblemDetails)
+
+
+def respond(request: Request, problem: Problem, override: Model | None = None) -> JSONResponse:
+    """`override` is the model to use in place of the kind's own."""
+    kind = type(problem)
+    details = model_of(kind, override).build(
+        kind,
+        problem.detail,
+        request.state.request_id,
+        problem.members,
+        request.scope.get("root_path", "").rstrip("/"),
     )
-    definitions: dict[str, Any] = schema["$defs"]
-    return definitions
+    return JSONResponse(
+        details.model_dump(),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
 
 
-def example(problem: type[Problem], *, oauth2: bool = False) -> dict[str, Any]:
-    detail = problem.__doc__
-    members: dict[str, object] = {}
-    if oauth2:
-        members = {"error": problem.oauth2_error, "error_description": detail}
-    return {
-        "type": f"/problems/{problem.slug}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": detail,
-        "instance": "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e",
-        **members,
-        **problem.example,
-    }
+def example(kind: ProblemKind, override: Model | None = None) -> dict[str, Any]:
+    details = model_of(kind, override).build(
+        kind, kind.description, "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e", kind.example
+    )
+    return details.model_dump()

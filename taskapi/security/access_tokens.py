@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 
 from taskapi.exceptions import LoginTooOld
+from taskapi.http.raises import raises
 from taskapi.models import MAX_ID, utc_now
 
 ALGORITHM = "HS256"
@@ -33,6 +34,7 @@ class AccessToken:
     auth_time: datetime
     """When the user last proved the password (OpenID Connect Core, section 2)."""
 
+    @raises(LoginTooOld)
     def check_recent(self) -> None:
         """What could take the account over needs the password anew (RFC 9470). A login that is
         from the future, since the clock was set back, is as strange as an old one.
@@ -42,11 +44,9 @@ class AccessToken:
         """
         if abs(utc_now() - self.auth_time) > RECENT:
             description = "This needs a login with the password in the last 15 minutes."
-            challenge = (
-                'Bearer realm="taskapi", error="insufficient_user_authentication", '
-                f'error_description="{description}", max_age={RECENT.seconds}'
+            raise LoginTooOld(
+                description, error="insufficient_user_authentication", max_age=RECENT.seconds
             )
-            raise LoginTooOld(description, headers={"WWW-Authenticate": challenge})
 
 
 class AccessTokens:

@@ -34,15 +34,15 @@ class LoginThrottle:
         account = hashlib.sha256(username.lower().encode()).hexdigest()
         together = f"{account}/{address}"
         async with self._locks.setdefault(account, Lock()):
-            await self._together.check(together)
-            await self._account.check(account)
-            await self._address.check(address)
+            await self._together.test(together)
+            await self._account.test(account)
+            await self._address.test(address)
             try:
                 yield
             except InvalidGrant:
-                await self._together.count(together)
-                await self._account.count(account)
-                await self._address.count(address)
+                await self._together.hit(together)
+                await self._account.hit(account)
+                await self._address.hit(address)
                 raise
-            await self._together.forget(together)
-            await self._account.forget(account)
+            await self._together.clear(together)
+            await self._account.clear(account)

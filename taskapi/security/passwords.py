@@ -57,8 +57,8 @@ class Passwords:
         """
         password = _normalize(password)
         if password.lower() in self._common:
-            fault = "This password is one of the most common ones. Choose another."
-            raise InvalidRequest.of([{"in": "body", "pointer": "/password", "detail": fault}])
+            detail = "This password is one of the most common ones. Choose another."
+            raise InvalidRequest.at("body", "/password", detail)
         return await self._run(lambda: self._hasher.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> Verification:
@@ -75,7 +75,7 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         if self._pending >= self._most_pending:
-            raise Unavailable("Too many passwords are being checked.", headers={"Retry-After": "2"})
+            raise Unavailable("Too many passwords are being checked.", retry_after=2)
         self._pending += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -4,19 +4,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import PagerDep
-from taskapi.exceptions import (
-    ContentTooLarge,
-    InvalidRequest,
-    NotFound,
-    PreconditionFailed,
-    Unauthorized,
-    Unavailable,
-    UnsupportedMediaType,
-)
 from taskapi.http.etags import ReadPreconditions, WritePreconditions
 from taskapi.http.idempotency import IdempotencyKey
-from taskapi.http.openapi import responses
+from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf
+from taskapi.http.raises import raises
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (
@@ -29,17 +21,15 @@ from taskapi.tasks.models import (
 )
 from taskapi.tasks.queries import sort_value
 
-router = APIRouter(
-    prefix="/tasks",
-    tags=["tasks"],
-    responses=responses(Unauthorized, InvalidRequest, Unavailable),
+router = APIRouter(prefix="/tasks", tags=["tasks"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    description="Create a task.",
+    responses={201: with_headers("Location", "ETag")},
 )
-
-BODY = (ContentTooLarge, UnsupportedMediaType)
-CHANGE = (NotFound, PreconditionFailed)
-
-
-@router.post("", status_code=201, responses=responses(*BODY, headers={201: ("Location", "ETag")}))
 async def create_task(
     caller: CurrentUserDep,
     request: Request,
@@ -47,33 +37,44 @@ async def create_task(
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskPublic:
-    """Create a task of one's own."""
     task = await caller.write(service.create_task, caller.user_id, body, idempotency_key)
     response.headers["Location"] = f"{request.url.path}/{task.id}"
-    return _tagged(response, task)
+    return _with_etag(response, task)
 
 
-@router.get("", responses=responses(headers={200: ("Link", "X-Total-Count")}))
+@router.get(
+    "",
+    description="List your tasks. The `Link` header leads to the next page.",
+    responses={200: with_headers("Link", "X-Total-Count")},
+)
 async def list_tasks(
     caller: CurrentUserDep, page: Annotated[TaskListParams, Query()], pager: PagerDep
 ) -> PageOf[TaskPublic]:
-    """List one's own tasks. The `Link` header leads to the next page."""
     position = pager.position(page, page.sort)
     tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
-    pager.count(total)
-    return pager.cut(tasks, page, page.sort, lambda task: sort_value(task, page.sort))
+    pager.set_total(total)
+    return pager.paginate(tasks, page, page.sort, lambda task: sort_value(task, page.sort))
 
 
-@router.get("/{task_id}", responses=responses(NotFound, headers={200: ("ETag",), 304: ("ETag",)}))
+@router.get(
+    "/{task_id}",
+    description="Read one of your tasks.",
+    responses={200: with_headers("ETag")},
+)
+@raises(service.get_task)
 async def read_task(
     caller: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
-    """Read a task of one's own."""
     task = await caller.read(service.get_task, caller.user_id, task_id, conditions)
-    return _tagged(response, task)
+    return _with_etag(response, task)
 
 
-@router.put("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
+@router.put(
+    "/{task_id}",
+    description="Replace one of your tasks. Every field must be sent.",
+    responses={200: with_headers("ETag")},
+)
+@raises(service.update_task)
 async def replace_task(
     caller: CurrentUserDep,
     response: Response,
@@ -81,12 +82,16 @@ async def replace_task(
     conditions: WritePreconditions,
     body: TaskReplace,
 ) -> TaskPublic:
-    """Replace a task of one's own; every field must be sent."""
     task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
-    return _tagged(response, task)
+    return _with_etag(response, task)
 
 
-@router.patch("/{task_id}", responses=responses(*CHANGE, *BODY, headers={200: ("ETag",)}))
+@router.patch(
+    "/{task_id}",
+    description="Change those fields of one of your tasks that are sent.",
+    responses={200: with_headers("ETag")},
+)
+@raises(service.update_task)
 async def update_task(
     caller: CurrentUserDep,
     response: Response,
@@ -94,19 +99,18 @@ async def update_task(
     conditions: WritePreconditions,
     body: TaskPatch,
 ) -> TaskPublic:
-    """Change the fields of a task of one's own that are sent."""
     task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
-    return _tagged(response, task)
+    return _with_etag(response, task)
 
 
-@router.delete("/{task_id}", status_code=204, responses=responses(*CHANGE))
+@router.delete("/{task_id}", status_code=204, description="Delete one of your tasks.")
+@raises(service.delete_task)
 async def delete_task(
     caller: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
 ) -> None:
-    """Delete a task of one's own."""
     await caller.write(service.delete_task, caller.user_id, task_id, conditions)
 
 
-def _tagged(response: Response, task: VersionedTask) -> VersionedTask:
+def _with_etag(response: Response, task: VersionedTask) -> VersionedTask:
     response.headers["ETag"] = task.etag
     return task

@@ -2,8 +2,9 @@ from sqlalchemy import Connection, Executable
 
 from taskapi.exceptions import NotFound
 from taskapi.http.etags import Preconditions
-from taskapi.http.idempotency import recall, remember
+from taskapi.http.idempotency import find_response, store_response
 from taskapi.http.pagination import CursorPosition
+from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.tasks.models import (
     TaskCreate,
@@ -42,6 +43,7 @@ def list_tasks(
     return TaskPublic.of_rows(rows), total
 
 
+@raises(NotFound)
 def get_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
 ) -> VersionedTask:
@@ -55,7 +57,7 @@ def create_task(
 ) -> VersionedTask:
     """Create a task, or return the one that this idempotency key created before."""
     request = new.model_dump_json()
-    if key and (answer := recall(connection, owner_id, key, request)):
+    if key and (answer := find_response(connection, owner_id, key, request)):
         return VersionedTask.model_validate_json(answer)
     now = utc_now()
     values = {
@@ -70,10 +72,11 @@ def create_task(
     task = VersionedTask.model_validate({"id": task_id, **values})
     if key:
         answer = TaskPublic.model_validate(task).model_dump_json()
-        remember(connection, owner_id, key, request, answer)
+        store_response(connection, owner_id, key, request, answer)
     return task
 
 
+@raises(NotFound)
 def update_task(
     connection: Connection,
     owner_id: int,
@@ -95,6 +98,7 @@ def update_task(
     return changed
 
 
+@raises(NotFound)
 def delete_task(
     connection: Connection, owner_id: int, task_id: int, conditions: Preconditions
 ) -> None:

@@ -1,50 +1,50 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.routing import APIRoute
 from pydantic import MISSING
-from starlette.convertors import StringConvertor, register_url_convertor
+from starlette.routing import Match
+from starlette.types import Scope
 
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import DatabaseDep, PagerDep, PasswordsDep, RegistrationThrottleDep
-from taskapi.exceptions import (
-    ContentTooLarge,
-    EmailTaken,
-    Forbidden,
-    InvalidRequest,
-    LoginTooOld,
-    NotFound,
-    TooManyRequests,
-    Unauthorized,
-    Unavailable,
-    UnsupportedMediaType,
-)
-from taskapi.http.openapi import responses
+from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
+from taskapi.http.raises import raises
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.users import service
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 
 
-class OtherThanMe(StringConvertor):
-    """`/users/me` is a resource of its own, with methods of its own."""
+class UserRoute(APIRoute):
+    """A route that does not take `me` for an id.
 
-    regex = "(?!me$)[^/]+"
+    Otherwise PUT /users/me would match PUT /users/{user_id} and be a 422 instead of a 405.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child_scope = super().matches(scope)
+        if child_scope.get("path_params") == {"user_id": "me"}:
+            return Match.NONE, {}
+        return match, child_scope
 
 
-register_url_convertor("other_than_me", OtherThanMe())
+router = APIRouter(prefix="/users", tags=["users"], route_class=UserRoute)
 
-router = APIRouter(prefix="/users", tags=["users"], responses=responses(Unavailable))
-
-BODY = (ContentTooLarge, UnsupportedMediaType, InvalidRequest)
-OWN = (Unauthorized, LoginTooOld, Forbidden, NotFound)
+RECENT_SESSION = (
+    "A new e-mail or password needs a session that was started in the last 15 minutes. "
+    "A new password ends your other sessions."
+)
 
 
 @router.post(
     "",
     status_code=201,
-    responses=responses(EmailTaken, TooManyRequests, *BODY, headers={201: ("Location",)}),
+    description="Register an account. This needs no token.",
+    responses={201: with_headers("Location")},
 )
+@raises(service.create_user)
 async def create_user(
     database: DatabaseDep,
     passwords: PasswordsDep,
@@ -53,63 +53,78 @@ async def create_user(
     response: Response,
     body: UserCreate,
 ) -> UserPublic:
-    """Register an account. Anyone can."""
-    await registrations.count(client_address(request))
+    await registrations.hit(client_address(request))
     password_hash = await passwords.hash(body.password.get_secret_value())
     user = await database.write(service.create_user, body, password_hash)
     response.headers["Location"] = f"{request.url.path}/{user.id}"
     return user
 
 
-@router.get("", responses=responses(Unauthorized, InvalidRequest, headers={200: ("Link",)}))
+@router.get(
+    "",
+    description="List all accounts, ordered by id. The `Link` header leads to the next page.",
+    responses={200: with_headers("Link")},
+)
 async def list_users(
     caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
 ) -> PageOf[UserPublic]:
-    """List all accounts, by id. The `Link` header leads to the next page."""
     users = await caller.read(service.list_users, page, pager.position(page))
-    return pager.cut(users, page)
+    return pager.paginate(users, page)
 
 
-@router.get("/me", responses=responses(Unauthorized))
+@router.get("/me", description="Read your own account.")
 async def read_me(caller: CurrentUserDep) -> UserPublic:
-    """Read the account that is logged in."""
     return await caller.read(service.get_user, caller.user_id)
 
 
-@router.get("/{user_id:other_than_me}", responses=responses(Unauthorized, NotFound, InvalidRequest))
+@router.get("/{user_id}", description="Read any account.")
+@raises(service.get_user)
 async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
-    """Read an account."""
     return await caller.read(service.get_user, user_id)
 
 
-@router.put("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
+@router.put(
+    "/{user_id}",
+    description=(
+        "Replace the name and the e-mail of your account, and the password if it is sent.\n\n"
+        + RECENT_SESSION
+    ),
+)
+@raises(service.update_user)
 async def replace_user(
     caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
 ) -> UserPublic:
-    """Replace the name and the e-mail of one's own account, and the password if it is sent."""
     return await _update(caller, passwords, user_id, body)
 
 
-@router.patch("/{user_id:other_than_me}", responses=responses(*OWN, EmailTaken, *BODY))
+@router.patch(
+    "/{user_id}",
+    description=f"Change those fields of your account that are sent.\n\n{RECENT_SESSION}",
+)
+@raises(service.update_user)
 async def update_user(
     caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
 ) -> UserPublic:
-    """Change the fields of one's own account that are sent."""
     return await _update(caller, passwords, user_id, body)
 
 
 @router.delete(
-    "/{user_id:other_than_me}", status_code=204, responses=responses(*OWN, InvalidRequest)
+    "/{user_id}",
+    status_code=204,
+    description=(
+        "Delete your account, with all its tasks and sessions.\n\n"
+        "This needs a session that was started in the last 15 minutes."
+    ),
 )
+@raises(service.delete_user)
 async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
-    """Delete one's own account, with all its tasks and logins."""
     await caller.write(service.delete_user, caller.token, user_id)
 
 
 async def _update(
     caller: CurrentUserDep, passwords: PasswordsDep, user_id: int, changes: UserReplace | UserPatch
 ) -> UserPublic:
-    """Hashing is for the owner only, and not done while a transaction is open."""
+    """Hash a new password outside the transaction, and only if the caller may set it."""
     password_hash = None
     if changes.password is not MISSING:
         await caller.read(service.check_own, caller.token, user_id)

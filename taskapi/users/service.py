@@ -4,6 +4,7 @@ from sqlalchemy.exc import IntegrityError
 from taskapi.auth.service import end_other_sessions
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, email_key
@@ -26,6 +27,7 @@ def list_users(
     return UserPublic.of_rows(rows)
 
 
+@raises(NotFound)
 def get_user(connection: Connection, user_id: int) -> UserPublic:
     """
     Raises:
@@ -37,6 +39,7 @@ def get_user(connection: Connection, user_id: int) -> UserPublic:
     return UserPublic.model_validate(row)
 
 
+@raises(EmailTaken)
 def create_user(connection: Connection, new: UserCreate, password_hash: str) -> UserPublic:
     """
     Raises:
@@ -51,6 +54,7 @@ def create_user(connection: Connection, new: UserCreate, password_hash: str) -> 
     return UserPublic.model_validate({"id": user_id, **values})
 
 
+@raises(Forbidden, get_user)
 def check_own(connection: Connection, token: AccessToken, user_id: int) -> None:
     """Check that an account belongs to the user of the token.
 
@@ -63,6 +67,7 @@ def check_own(connection: Connection, token: AccessToken, user_id: int) -> None:
         raise Forbidden("This is another user's account.")
 
 
+@raises(check_own, AccessToken.check_recent, EmailTaken)
 def update_user(
     connection: Connection,
     token: AccessToken,
@@ -99,6 +104,7 @@ def update_user(
     return changed
 
 
+@raises(check_own, AccessToken.check_recent)
 def delete_user(connection: Connection, token: AccessToken, user_id: int) -> None:
     """Delete the account. The database deletes its tasks and sessions with it.
 

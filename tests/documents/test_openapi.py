@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from taskapi.main import app
@@ -104,6 +105,15 @@ def test_every_operation_is_told_whole(operation: object) -> None:
         assert "X-Request-ID" in answer["headers"]
         assert ("Retry-After" in answer["headers"]) is (status in {"429", "503"})
         assert ("WWW-Authenticate" in answer["headers"]) is (status == "401")
+
+
+def test_descriptions_do_not_come_from_docstrings() -> None:
+    """PYTHONOPTIMIZE=2 removes docstrings."""
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute) and route.include_in_schema:
+            assert route.description
+            assert route.endpoint
+            assert route.endpoint.__doc__ is None
 
 
 def test_the_document_names_server_contact_licence_and_version() -> None:

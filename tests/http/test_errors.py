@@ -3,7 +3,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from taskapi import exceptions
-from taskapi.http.middleware import MAX_BODY
+from taskapi.http.middleware import MAX_BODY_SIZE
 from tests.api import Api, check_problem, faults
 
 pytestmark = pytest.mark.one_database
@@ -102,7 +102,7 @@ def test_a_body_that_is_not_json_is_invalid(anna: Api, body: bytes, detail: str)
 
 
 def test_a_body_up_to_the_limit_is_read_and_one_above_it_refused(anna: Api) -> None:
-    padding = b" " * (MAX_BODY - len(b'{"title":"x"}'))
+    padding = b" " * (MAX_BODY_SIZE - len(b'{"title":"x"}'))
     assert post(anna, b'{"title":"x"}' + padding, "application/json").status_code == 201
     answer = post(anna, b'{"title":"x"} ' + padding, "application/json")
     check_problem(answer, 413, "content-too-large")
@@ -127,7 +127,7 @@ def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
 def test_no_more_faults_are_listed_than_a_person_reads(anna: Api) -> None:
     answer = anna.post("/tasks", json={"x" * 1000 + str(number): 1 for number in range(100)})
     places = faults(answer)
-    assert len(places) == exceptions.MAX_FAULTS
+    assert len(places) == exceptions.MAX_ERRORS
     assert all(len(pointer) <= exceptions.MAX_POINTER for _, pointer in places)
 
 

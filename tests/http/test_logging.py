@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from taskapi.logging import RequestLoggingMiddleware
+from taskapi.http.middleware import RequestLoggingMiddleware
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
 

@@ -21,8 +21,8 @@ def test_every_problem_has_a_page_that_says_what_happened_and_what_to_do(
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert problem.__doc__
-    for text in (problem.title, problem.__doc__, problem.advice, str(problem.status)):
+    assert problem.description
+    for text in (problem.title, problem.description, problem.advice, str(problem.status)):
         assert escape(text) in page.text
 
 
