@@ -1,22 +1,11 @@
 # shellcheck shell=bash disable=SC2154 # $work and $cache are run's
 # A Docker engine with a socket and a data folder of its own, and the plug-ins of its client.
 
-# Arguments are package:program.
-install_missing() {
-    local pair packages=()
-    for pair; do
-        command -v "${pair#*:}" >/dev/null || packages+=("${pair%:*}")
-    done
-    [ ${#packages[@]} = 0 ] && return
-    command -v apt-get >/dev/null || { echo "this is not Debian, and it needs ${packages[*]}" >&2; return 1; }
-    apt-get -o DPkg::Lock::Timeout=300 update -qq >/dev/null || return
-    apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-}
-
 install_engine() {
     [ "$(id -u)" = 0 ] || { echo 'this is not root' >&2; return 1; }
     ! pgrep -x dockerd >/dev/null || { echo 'another engine is running, whose networks this would disturb' >&2; return 1; }
-    install_missing docker.io:dockerd mmdebstrap:mmdebstrap iptables:iptables || return
+    .ci/install_missing docker.io:dockerd mmdebstrap:mmdebstrap iptables:iptables || return
+    .ci/install_missing docker-cli:docker || return # newer Debians have the client apart
     [ -e "$cache/cli-plugins/docker-buildx" ] || download_plugins
 }
 
