@@ -10,6 +10,8 @@ from tests.faults.load import Outcome, crowd, read_and_write, run_crowd
 from tests.faults.service import LONG, Service, children, resources
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.own_database
+
 CLIENTS = 256
 WARM_UP = 10 * CLIENTS if LONG else 2 * CLIENTS
 REQUESTS = 50_000 if LONG else 8 * CLIENTS

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from taskapi.database.engines import database_file
 from tests.databases import execute
 from tests.faults.client import LOST, Client
 from tests.faults.service import LONG, Service
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.own_database
 
 KILLS = 100 if LONG else 20
 WRITERS = 32

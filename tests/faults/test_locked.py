@@ -15,7 +15,7 @@ from tests.faults.load import Outcome, create, crowd, run_crowd
 from tests.faults.service import LONG, Service, resources, running
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.database("sqlite")
+pytestmark = [pytest.mark.database("sqlite"), pytest.mark.own_database]
 
 WRITERS = 64
 BUSY_TIMEOUT = 12

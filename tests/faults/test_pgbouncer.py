@@ -17,7 +17,7 @@ from tests.api import Api, check_problem
 from tests.requirements import require_programs
 from tests.waiting import HANG, wait_until
 
-pytestmark = pytest.mark.database("postgresql")
+pytestmark = [pytest.mark.database("postgresql"), pytest.mark.own_database]
 
 CONFIGURATION = """
 [databases]

@@ -16,6 +16,8 @@ from tests.requirements import require_programs
 from tests.server import free_port
 from tests.waiting import HANG, wait_until
 
+pytestmark = pytest.mark.own_database
+
 Start = Callable[[Settings], TestClient]
 
 

@@ -15,7 +15,7 @@ from tests.faults.load import Outcome, create, read_and_write, run_crowd
 from tests.faults.service import LONG, Service, resources, running
 from tests.waiting import HANG, wait_until
 
-pytestmark = pytest.mark.database("sqlite")
+pytestmark = [pytest.mark.database("sqlite"), pytest.mark.own_database]
 
 SLOW = 500 if LONG else 100
 IDLE = 10_000 if LONG else 500

@@ -13,6 +13,8 @@ from tests.faults.load import Outcome, create, crowd
 from tests.faults.service import LONG, Service, running
 from tests.waiting import HANG, wait_until
 
+pytestmark = pytest.mark.own_database
+
 CLIENTS = 64 if LONG else 32
 ANSWERS = 16 * CLIENTS if LONG else 4 * CLIENTS
 """Before the signal."""
