@@ -64,7 +64,7 @@ def serve(command: str, folder: Path) -> Iterator[str]:
             start_new_session=True,
         )
     try:
-        wait_until_ready(f"http://127.0.0.1:{port}", process, 5 * HANG)
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
         yield f"http://127.0.0.1:{port}"
     except RuntimeError as error:
         raise RuntimeError(f"{command}{log.read_text()}") from error
