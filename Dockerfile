@@ -50,7 +50,7 @@ USER 10001:10001
 WORKDIR /data
 EXPOSE 8000
 # Like a restart, this is about the process; whether the database answers is what /readyz is for.
-HEALTHCHECK --interval=5s --timeout=3s --start-period=20s CMD ["python", "-c", "\
+HEALTHCHECK --interval=5s --timeout=10s --start-period=60s CMD ["python", "-c", "\
 from http.client import HTTPConnection as Connection\n\
 connection = Connection('127.0.0.1', 8000, timeout=2)\n\
 connection.request('GET', '/livez')\n\

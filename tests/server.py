@@ -4,12 +4,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+
+from tests.waiting import HANG, wait_until
 
 ROOT = Path(__file__).parents[1]
 FAST_HASHES = {"TASKAPI_PASSWORD_HASH_MEMORY": "32", "TASKAPI_PASSWORD_HASH_ITERATIONS": "1"}
@@ -39,15 +40,16 @@ def serve(folder: Path, *options: str, **variables: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=HANG)
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < deadline:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+    def is_ready() -> bool:
         try:
-            if httpx2.get(f"{url}/readyz").status_code == 200:
-                return
+            return httpx2.get(f"{url}/readyz", timeout=HANG).status_code == 200
         except httpx2.TransportError:
-            time.sleep(0.05)
-    raise RuntimeError(f"the server did not become ready; its exit code is {process.poll()}")
+            return False
+
+    wait_until(lambda: is_ready() or process.poll() is not None)
+    if process.poll() is not None:
+        raise RuntimeError(f"the server did not become ready; its exit code is {process.poll()}")

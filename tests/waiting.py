@@ -4,7 +4,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-HANG = 120.0
+HANG = 300.0
 """Seconds after which a test takes it that an event never comes."""
 
 

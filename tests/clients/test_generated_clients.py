@@ -1,7 +1,4 @@
-"""Clients generated from the live document, type-checked, and used.
-
-Skipped where the generators are missing: `uv sync --group judges`, and `npm ci` in .ci/judges.
-"""
+"""Clients are generated from the live document, type-checked, and used."""
 
 import json
 import os
@@ -13,16 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import require_path, require_programs
 from tests.server import ROOT, serve
 
 SESSIONS = ROOT / "tests/clients"
 MODULES = ROOT / ".ci/judges/node_modules"
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")
 COMPILER = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
-
-needs_node = pytest.mark.skipif(
-    not shutil.which("node") or not MODULES.exists(), reason="needs: npm ci in .ci/judges"
-)
 
 
 @pytest.fixture
@@ -50,8 +44,8 @@ def documented(fence: str, url: str) -> str:
     return text.split(f"```{fence}\n")[1].split("```")[0].replace("http://127.0.0.1:8000", url)
 
 
-@pytest.mark.skipif(not PYTHON_GENERATOR.exists(), reason="needs: uv sync --group judges")
 def test_a_python_client(tmp_path: Path, url: str) -> None:
+    require_path(PYTHON_GENERATOR, install="uv sync --group judges")
     shutil.copy(SESSIONS / "session.py", tmp_path)
     document = f"{url}/openapi.json"
     run(tmp_path, PYTHON_GENERATOR, "generate", f"--url={document}", "--output-path=client",
@@ -74,16 +68,21 @@ def compile_and_run(folder: Path, session: str, url: str) -> None:
     run(folder, "node", "short.js")
 
 
-@needs_node
-def test_a_typescript_client_by_openapi_fetch(tmp_path: Path, url: str) -> None:
+@pytest.fixture
+def node(tmp_path: Path) -> None:
+    require_programs("node", install="apt-get install nodejs npm")
+    require_path(MODULES, install="npm ci, in .ci/judges")
     (tmp_path / "node_modules").symlink_to(MODULES)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_typescript_client_by_openapi_fetch(tmp_path: Path, url: str) -> None:
     run(tmp_path, MODULES / ".bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts")
     compile_and_run(tmp_path, "fetch.ts", url)
 
 
-@needs_node
+@pytest.mark.usefixtures("node")
 def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str) -> None:
-    (tmp_path / "node_modules").symlink_to(MODULES)
     output = {"path": "client", "importFileExtension": ".js"}
     settings = json.dumps({"input": f"{url}/openapi.json", "output": output})
     (tmp_path / "openapi-ts.config.mjs").write_text(f"export default {settings}")

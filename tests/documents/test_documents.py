@@ -138,6 +138,10 @@ def test_the_page_of_errors_has_the_texts_of_the_service() -> None:
 
 
 def test_the_hooks_before_commits_are_the_checks_of_ci() -> None:
-    hooks = re.findall(r"(?m)^ +entry: (.*)$", (ROOT / ".pre-commit-config.yaml").read_text())
-    script = (ROOT / ".ci/run").read_text().partition("uv sync")[2].splitlines()[1:]
-    assert [re.sub(r"^\w+=\S+ ", "", line) for line in script] == hooks
+    configuration = (ROOT / ".pre-commit-config.yaml").read_text()
+    hooks = re.findall(r"- id: (.*)\n +name: .*\n +entry: (.*)", configuration)
+    parts = re.findall(r"(?m)^(\w+): (?:\w+=\S+ )*(.*)$", (ROOT / ".ci/parts").read_text())
+    assert hooks == [("lock", ".ci/check_lock"), *parts, ("tests", "uv run pytest")]
+    script = (ROOT / ".ci/run").read_text()
+    for command in (".ci/check_lock", "lanes.py <.ci/parts", "uv run pytest"):
+        assert f"{command} || status=$?" in script

@@ -1,12 +1,14 @@
-"""A client that costs little: an HTTP/1.1 connection of asyncio's."""
+"""A cheap HTTP/1.1 client on asyncio's streams."""
 
 import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 
+from tests.waiting import HANG
+
 LOST = (OSError, EOFError)
-"""What a request raises whose answer did not arrive as a whole."""
+"""Errors of a request whose answer did not arrive completely, or not within `HANG` seconds."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Answer:
 
 
 class Client:
-    """Connects when it has to, and keeps the connection while the server does."""
+    """Keeps its connection as long as the server does."""
 
     def __init__(self, port: int, token: str = "") -> None:
         self._port = port
@@ -32,15 +34,16 @@ class Client:
         """`headers` are written with underscores.
 
         Raises:
-            OSError, EOFError: the answer did not arrive as a whole.
+            OSError, EOFError: the answer did not arrive completely.
         """
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         try:
-            writer.write(message(method, path, self._token, body, **headers))
-            await writer.drain()
-            answer = await read_answer(reader)
+            async with asyncio.timeout(HANG):
+                writer.write(message(method, path, self._token, body, **headers))
+                await writer.drain()
+                answer = await read_answer(reader)
         except LOST:
             self.close()
             raise

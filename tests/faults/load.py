@@ -1,4 +1,4 @@
-"""Many clients that do something again and again, and what came of it."""
+"""Many clients that repeat a request, and counts of the answers."""
 
 import asyncio
 import time
@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from tests.faults.client import LOST, Answer, Client
 
 Work = Callable[[Client, "Outcome"], Awaitable[None]]
+Until = Callable[[], bool]
 
 
 @dataclass
 class Outcome:
     statuses: Counter[int] = field(default_factory=Counter)
     lost: int = 0
-    """Requests whose answer did not arrive as a whole."""
+    """Requests whose answer did not arrive completely."""
     refused: int = 0
     """Connections that were not accepted."""
     acknowledged: set[str] = field(default_factory=set)
@@ -26,33 +27,43 @@ class Outcome:
         return answer
 
     @property
+    def answers(self) -> int:
+        return self.statuses.total()
+
+    @property
     def failed(self) -> int:
         return sum(count for status, count in self.statuses.items() if status >= 500)
 
+    def reaches(self, answers: int) -> Until:
+        """A condition: this many requests have ended, with an answer or without."""
+        return lambda: self.answers + self.lost >= answers
 
-async def repeat(client: Client, work: Work, outcome: Outcome, until: Callable[[], bool]) -> None:
+
+async def repeat(client: Client, work: Work, outcome: Outcome, until: Until) -> None:
     while not until():
         try:
             await work(client, outcome)
         except ConnectionRefusedError:
             outcome.refused += 1
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # a server that is down would be asked in a busy loop
         except LOST:
             outcome.lost += 1
     client.close()
 
 
 async def crowd(
-    port: int, token: str, clients: int, work: Work, outcome: Outcome, until: Callable[[], bool]
+    port: int, token: str, clients: int, work: Work, outcome: Outcome, until: Until
 ) -> None:
     await asyncio.gather(
         *(repeat(Client(port, token), work, outcome, until) for _ in range(clients))
     )
 
 
-def after(seconds: float) -> Callable[[], bool]:
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
+def run_crowd(port: int, token: str, clients: int, work: Work, answers: int) -> Outcome:
+    """Let the clients repeat the work until there are this many answers."""
+    outcome = Outcome()
+    asyncio.run(crowd(port, token, clients, work, outcome, outcome.reaches(answers)))
+    return outcome
 
 
 async def create(client: Client, outcome: Outcome) -> None:
@@ -63,7 +74,7 @@ async def create(client: Client, outcome: Outcome) -> None:
 
 
 async def read_and_write(client: Client, outcome: Outcome) -> None:
-    """Two requests that write, and three that read."""
+    """Send two requests that write and three that read."""
     created = outcome.count(await client.request("POST", "/tasks", {"title": "Buy bread"}))
     path = created.headers.get("location", "/tasks/1")
     outcome.count(await client.request("GET", "/tasks?limit=5&sort=-id"))

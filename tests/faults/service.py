@@ -1,7 +1,6 @@
-"""The service as a process that can be killed, started again and looked into.
+"""The service as a process that can be killed, restarted and inspected.
 
-Its children come from a process that has imported everything already, so that a start takes what
-opening the database takes, and many fit into a test.
+Processes are forked from one that has already imported everything, which makes a start quick.
 """
 
 import multiprocessing
@@ -21,9 +20,10 @@ from uvicorn.main import main as uvicorn
 from taskapi.settings import PREFIX
 from tests.api import PASSWORD
 from tests.server import FAST_HASHES, ROOT, free_port
+from tests.waiting import HANG, wait_until
 
 LONG = os.environ.get("FAULTS") == "long"
-"""Whether each experiment takes the time that its promise deserves, not what a suite can spare."""
+"""Whether the experiments run in their long form."""
 
 SETTINGS = {
     **FAST_HASHES,
@@ -72,26 +72,29 @@ class Service:
 
     def start(self) -> float:
         """Returns the seconds until it is ready."""
-        started = time.monotonic()
-        arguments = (self.folder, self._arguments, self._variables)
-        self._process = _FORKS.Process(target=_serve, args=arguments)
-        self._process.start()
-        while self._process.is_alive() and time.monotonic() < started + 60:
-            if self.is_ready():
-                return time.monotonic() - started
-            time.sleep(0.02)
-        self.stop()
-        raise AssertionError(f"not ready, exit code {self._process.exitcode}: {self.log}")
+        began = time.monotonic()
+        self._launch()
+        try:
+            wait_until(lambda: self.is_ready() or not self._process.is_alive())
+        except TimeoutError:
+            self.kill()
+            raise
+        if not self._process.is_alive():
+            raise AssertionError(f"exit code {self._process.exitcode}: {self.log}")
+        return time.monotonic() - began
 
     def fail(self) -> int:
-        """Start what can't start; the exit code."""
+        """Start a service that can't start; returns the exit code."""
+        self._launch()
+        return self.wait()
+
+    def _launch(self) -> None:
         arguments = (self.folder, self._arguments, self._variables)
         self._process = _FORKS.Process(target=_serve, args=arguments)
         self._process.start()
-        return self.wait(60)
 
     def is_ready(self) -> bool:
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=10)) as connection:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=HANG)) as connection:
             try:
                 connection.request("GET", "/readyz")
                 return connection.getresponse().status == 200
@@ -99,39 +102,37 @@ class Service:
                 return False
 
     def wait_for_starts(self, count: int) -> None:
-        """Of processes that the first one has started, all in all."""
-        deadline = time.monotonic() + 60
-        while self.log.count("Application startup complete") < count:
-            assert time.monotonic() < deadline, self.log
-            time.sleep(0.1)
+        """Wait until this many processes in all have started to serve."""
+        wait_until(lambda: self.log.count("Application startup complete") >= count)
 
     def kill(self) -> None:
-        """As a crash does."""
+        """Kill it and its children, as a crash would."""
         os.killpg(self.pid, signal.SIGKILL)
         self._process.join()
 
     def terminate(self) -> None:
         self._process.terminate()
 
-    def wait(self, seconds: float) -> int:
-        """The exit code."""
-        self._process.join(seconds)
-        assert self._process.exitcode is not None, f"still there after {seconds} s"
+    def wait(self) -> int:
+        """Wait for its end; returns the exit code."""
+        self._process.join(HANG)
+        assert self._process.exitcode is not None, f"still running after {HANG} s"
         return self._process.exitcode
 
     def register(self, email: str = "anna@example.com") -> str:
         """An account's access token."""
         user = {"name": "Anna", "email": email, "password": PASSWORD}
-        assert httpx2.post(f"{self.url}/users", json=user).status_code == 201
-        form = {"grant_type": "password", "username": email, "password": PASSWORD}
-        token: str = httpx2.post(f"{self.url}/auth/token", data=form).json()["access_token"]
+        with httpx2.Client(base_url=self.url, timeout=HANG) as client:
+            assert client.post("/users", json=user).status_code == 201
+            form = {"grant_type": "password", "username": email, "password": PASSWORD}
+            token: str = client.post("/auth/token", data=form).json()["access_token"]
         return token
 
     def stop(self) -> None:
-        """However it is, nothing of it is left."""
+        """Terminate it, or kill it if it does not obey."""
         if self._process.is_alive():
             self.terminate()
-            self._process.join(15)
+            self._process.join(60)
         if self._process.is_alive():
             self.kill()
 

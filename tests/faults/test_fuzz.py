@@ -1,4 +1,4 @@
-"""Whatever is sent to what parses by itself: the right answer, or the right refusal."""
+"""Random input to the parsers of this project is accepted or refused, and never a server error."""
 
 import base64
 import json
@@ -50,7 +50,7 @@ TOKENS = AccessTokens([SECRET_KEY], 900)
 @example("é")
 @example("=")
 @example("\ud800")
-def test_no_text_is_a_cursor(text: str) -> None:
+def test_random_text_is_no_cursor(text: str) -> None:
     assume(text)
     with pytest.raises(InvalidRequest):
         CURSORS.decode("/tasks id", text)
@@ -58,7 +58,7 @@ def test_no_text_is_a_cursor(text: str) -> None:
 
 @fuzz
 @given(st.text(max_size=50), st.text(max_size=200), st.integers(1, 2**53 - 1), st.data())
-def test_a_cursor_comes_back_as_it_was_and_no_other(
+def test_cursors_round_trip_and_resist_forgery(
     order: str, value: str, row_id: int, data: st.DataObject
 ) -> None:
     cursor = CURSORS.encode(order, (value, row_id))
@@ -86,7 +86,7 @@ OPAQUE = st.text(
 
 @fuzz
 @given(st.lists(st.lists(st.tuples(st.sampled_from(["", "W/"]), OPAQUE | TAG))), TAG)
-def test_a_list_of_etags_is_understood_over_all_its_lines(
+def test_etag_lists_span_several_header_lines(
     lists: list[list[tuple[str, str]]], current: str
 ) -> None:
     lines = [", ".join(weak + tag for weak, tag in line).encode("latin-1") for line in lists]
@@ -108,7 +108,7 @@ def test_a_list_of_etags_is_understood_over_all_its_lines(
 
 @fuzz
 @given(HEADER, TAG)
-def test_a_condition_that_says_nothing_lets_nothing_be_written(line: bytes, current: str) -> None:
+def test_an_unparsable_condition_prevents_the_write(line: bytes, current: str) -> None:
     assume(line != b"*" and current.encode() not in line)
     with pytest.raises(PreconditionFailed):
         conditions(b"if-match", line).check_write(current)
@@ -129,7 +129,7 @@ CLAIMS = ("iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time", "nbf")
 @example({"auth_time": 2**62})
 @example({"sub": "9" * 5000})
 @example({"nbf": float("inf")})
-def test_a_token_with_any_claims_is_read_or_refused(changes: dict[str, object]) -> None:
+def test_tokens_with_random_claims_are_read_or_refused(changes: dict[str, object]) -> None:
     """The key signs nothing like it, but another service that shares it by mistake may."""
     honest = {"iss": "taskapi", "aud": "taskapi", "sub": "1", "sid": "1", "jti": "x"}
     times = {"iat": 1_800_000_000, "exp": 4_000_000_000, "auth_time": 1_800_000_000}
@@ -158,7 +158,7 @@ def check(answer: Response, *statuses: int) -> None:
 @given(st.sampled_from([b"", b"Bearer", b"Bearer "]), HEADER)
 @example(b"Bearer ", b"a.b.c")
 @example(b"Bearer ", b"....")
-def test_any_authorization_header_is_refused(
+def test_random_authorization_headers_are_refused(
     client: TestClient, scheme: bytes, value: bytes
 ) -> None:
     header = scheme + value
@@ -169,7 +169,7 @@ def test_any_authorization_header_is_refused(
 
 @fuzz
 @given(HEADER)
-def test_any_idempotency_key_is_taken_or_refused(anna: Api, key: bytes) -> None:
+def test_idempotency_keys_are_accepted_or_refused(anna: Api, key: bytes) -> None:
     headers = {b"Idempotency-Key": key, b"Authorization": f"Bearer {anna.token}".encode()}
     first, second = (
         anna.client.post("/tasks", json={"title": "x"}, headers=headers) for _ in range(2)
@@ -187,7 +187,7 @@ VALUES = st.sampled_from([b"password", b"refresh_token"]) | st.binary(max_size=4
 
 @fuzz
 @given(st.lists(st.tuples(NAMES, VALUES, st.booleans()), max_size=6), st.binary(max_size=20))
-def test_any_form_is_an_oauth2_error_or_a_wrong_password(
+def test_random_forms_are_oauth2_errors(
     client: TestClient, fields: list[tuple[str, bytes, bool]], rest: bytes
 ) -> None:
     body = b"&".join(
@@ -213,7 +213,7 @@ def encode_badly(text: str) -> bytes:
 @example(b"TASKAPI_LOG_FORMAT=json\0")
 @example(b"TASKAPI_DATABASE_URL='${TASKAPI_DATABASE_URL}'")
 @example(b"TASKAPI_CORS_ORIGINS=[")
-def test_any_env_file_is_read_or_said_to_be_wrong(content: bytes) -> None:
+def test_random_env_files_are_read_or_refused(content: bytes) -> None:
     Path(".env").write_bytes(content)
     try:
         load_settings()
@@ -226,7 +226,7 @@ def test_any_env_file_is_read_or_said_to_be_wrong(content: bytes) -> None:
 
 @fuzz
 @given(st.from_regex(r"[a-z]{1,10}", fullmatch=True), st.text(LINE, max_size=50))
-def test_a_line_of_the_env_file_that_names_no_setting_is_refused(name: str, value: str) -> None:
+def test_unknown_names_in_the_env_file_are_refused(name: str, value: str) -> None:
     assume(name not in Settings.model_fields)
     Path(".env").write_text(f"TASKAPI_{name.upper()}='{value}'\n")
     with pytest.raises(SystemExit, match="can't start"):

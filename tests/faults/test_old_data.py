@@ -1,7 +1,6 @@
-"""Whatever stands where the database should be: it is used as it is, or left as it is."""
+"""Old, foreign or broken files in place of the database are upgraded, or left unchanged."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,9 @@ from alembic import command
 from taskapi.database import migrations
 from tests.databases import execute
 from tests.faults.service import Service, running
+from tests.requirements import require_programs
 from tests.server import ROOT
+from tests.waiting import HANG
 
 REVISIONS = migrations.REVISIONS
 
@@ -35,9 +36,7 @@ def dump(database: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_the_database_of_every_release_is_opened_and_upgraded(
-    tmp_path: Path, revision: str
-) -> None:
+def test_a_database_of_every_release_is_upgraded(tmp_path: Path, revision: str) -> None:
     database = tmp_path / "taskapi.db"
     release(database, revision)
     with running(tmp_path) as service:
@@ -110,7 +109,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
         (an_empty_key, "taskapi.secret has fewer than 32 characters", False),
     ],
 )
-def test_what_can_not_be_opened_is_said_in_a_line_and_left_alone(
+def test_an_unusable_database_is_reported_and_left_unchanged(
     tmp_path: Path, prepare: Callable[[Path], None], message: str, *, untouched: bool
 ) -> None:
     """`untouched` are the bytes; where the start could open it, only what is in it."""
@@ -141,8 +140,8 @@ def start_read_only(folder: Path, data: Path) -> tuple[int, str]:
     """Root may write what is read-only, unless it gives that right up."""
     humble = []
     if os.geteuid() == 0:
-        setpriv = shutil.which("setpriv") or pytest.skip("needs setpriv to be less than root")
-        humble = [setpriv, "--bounding-set=-dac_override"]
+        require_programs("setpriv", install="apt-get install util-linux")
+        humble = ["setpriv", "--bounding-set=-dac_override"]
     url = f"sqlite:///{data}/taskapi.db"
     data.chmod(0o555)
     started = subprocess.run(
@@ -151,7 +150,7 @@ def start_read_only(folder: Path, data: Path) -> tuple[int, str]:
         env={**os.environ, "PYTHONPATH": str(ROOT), "TASKAPI_DATABASE_URL": url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG,
         check=False,
     )
     data.chmod(0o755)

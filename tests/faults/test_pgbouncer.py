@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,11 +14,10 @@ from fastapi.testclient import TestClient
 
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
+from tests.requirements import require_programs
+from tests.waiting import HANG, wait_until
 
-pytestmark = [
-    pytest.mark.database("postgresql"),
-    pytest.mark.skipif(not shutil.which("pgbouncer"), reason="needs pgbouncer"),
-]
+pytestmark = [pytest.mark.database("postgresql"), pytest.mark.own_database]
 
 CONFIGURATION = """
 [databases]
@@ -36,6 +34,7 @@ unix_socket_dir = {folder}
 @contextmanager
 def run_pgbouncer(url: str) -> Iterator[str]:
     """Yields the URL of the same database through the pooler."""
+    require_programs("pgbouncer", install="apt-get install pgbouncer")
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     file = folder / "pgbouncer.ini"
@@ -44,13 +43,11 @@ def run_pgbouncer(url: str) -> Iterator[str]:
     process = subprocess.Popen(command, user="nobody" if os.geteuid() == 0 else None)
     pooled = f"{url.partition('?')[0].replace('//postgres@', '//someone@')}?host={folder}&port=6432"
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / ".s.PGSQL.6432").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until((folder / ".s.PGSQL.6432").exists)
         yield pooled
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(HANG)
         shutil.rmtree(folder)
 
 
@@ -62,7 +59,7 @@ def pooled(settings: Settings) -> Iterator[Settings]:
         )
 
 
-def test_the_service_works_through_it(
+def test_the_service_works_through_pgbouncer(
     start: Callable[[Settings], TestClient], pooled: Settings
 ) -> None:
     anna = Api.register(start(pooled), "anna@example.com")
@@ -79,6 +76,8 @@ def test_the_service_works_through_it(
     assert anna.get("/tasks").json() == []
 
 
-def test_it_needs_the_setting(start: Callable[[Settings], TestClient], pooled: Settings) -> None:
+def test_transaction_pooling_needs_its_setting(
+    start: Callable[[Settings], TestClient], pooled: Settings
+) -> None:
     client = start(pooled.model_copy(update={"database_transaction_pooling": False}))
     check_problem(client.get("/readyz"), 503, "unavailable")

@@ -15,19 +15,22 @@ from taskapi.database.migrations import REVISIONS
 from tests.api import PASSWORD
 from tests.databases import execute
 from tests.server import ROOT, serve
+from tests.waiting import HANG
+
+CLIENT = httpx2.Client(timeout=HANG)
 
 USER = {"name": "Anna", "email": "anna@example.com", "password": PASSWORD}
 FORM = {"grant_type": "password", "username": "anna@example.com", "password": PASSWORD}
 
 
 def log_in(url: str) -> dict[str, str]:
-    token = httpx2.post(f"{url}/auth/token", data=FORM).json()["access_token"]
+    token = CLIENT.post(f"{url}/auth/token", data=FORM).json()["access_token"]
     return {"Authorization": f"Bearer {token}"}
 
 
 def test_the_first_start_creates_a_database_and_a_key_and_logs_their_paths(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
-        assert httpx2.post(f"{url}/users", json=USER).status_code == 201
+        assert CLIENT.post(f"{url}/users", json=USER).status_code == 201
     secret = tmp_path / "taskapi.secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     assert len(secret.read_text()) == 64
@@ -39,22 +42,22 @@ def test_the_first_start_creates_a_database_and_a_key_and_logs_their_paths(tmp_p
 
 def test_a_restart_keeps_users_tasks_and_sessions(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
-        httpx2.post(f"{url}/users", json=USER)
+        CLIENT.post(f"{url}/users", json=USER)
         login = log_in(url)
-        task = httpx2.post(f"{url}/tasks", json={"title": "Buy bread"}, headers=login).json()
+        task = CLIENT.post(f"{url}/tasks", json={"title": "Buy bread"}, headers=login).json()
         secret = (tmp_path / "taskapi.secret").read_text()
     with serve(tmp_path) as url:
-        assert httpx2.get(f"{url}/tasks", headers=login).json() == [task]
-        assert httpx2.get(f"{url}/tasks", headers=log_in(url)).json() == [task]
+        assert CLIENT.get(f"{url}/tasks", headers=login).json() == [task]
+        assert CLIENT.get(f"{url}/tasks", headers=log_in(url)).json() == [task]
     assert (tmp_path / "taskapi.secret").read_text() == secret
 
 
-def test_four_workers_starting_at_once_share_one_database_and_one_secret(tmp_path: Path) -> None:
+def test_four_workers_share_one_database_and_one_secret(tmp_path: Path) -> None:
     with serve(tmp_path, "--workers=4") as url, ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda _: httpx2.post(f"{url}/users", json=USER), range(16))
+        answers = pool.map(lambda _: CLIENT.post(f"{url}/users", json=USER), range(16))
         assert sorted(answer.status_code for answer in answers) == [201] + [409] * 15
         login = log_in(url)
-        answers = pool.map(lambda _: httpx2.get(f"{url}/users/me", headers=login), range(40))
+        answers = pool.map(lambda _: CLIENT.get(f"{url}/users/me", headers=login), range(40))
         assert [answer.status_code for answer in answers] == [200] * 40
     log = (tmp_path / "server.log").read_text()
     assert log.count("made a secret key") == 1
@@ -76,7 +79,7 @@ def test_the_clients_address_comes_from_a_trusted_proxy(
 
         def fail(client: str) -> int:
             headers = {"X-Forwarded-For": client}
-            return httpx2.post(f"{url}/auth/token", data=FORM, headers=headers).status_code
+            return CLIENT.post(f"{url}/auth/token", data=FORM, headers=headers).status_code
 
         assert [fail("192.0.2.1") for _ in range(10)] == [401] * 10
         assert fail("192.0.2.2") == status
@@ -84,7 +87,7 @@ def test_the_clients_address_comes_from_a_trusted_proxy(
 
 def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
-        httpx2.get(f"{url}/livez", headers={"X-Request-ID": "the-one"})
+        CLIENT.get(f"{url}/livez", headers={"X-Request-ID": "the-one"})
     lines = (tmp_path / "server.log").read_text().splitlines()
     assert [line.split(" INFO ")[-1].split()[:3] for line in lines if "/livez" in line] == [
         ["GET", "/livez", "200"]
@@ -121,7 +124,7 @@ def test_a_start_with_unusable_settings_fails_in_one_line(
         env={**os.environ, "PYTHONPATH": str(ROOT), name: value},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=HANG,
         check=False,
     )
     assert started.returncode != 0

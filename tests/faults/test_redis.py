@@ -1,8 +1,6 @@
 """Counting in Redis, for several processes."""
 
-import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,40 +12,41 @@ from fastapi.testclient import TestClient
 from taskapi import rate_limit
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, request_token
+from tests.requirements import require_programs
 from tests.server import free_port
+from tests.waiting import HANG, wait_until
+
+pytestmark = pytest.mark.own_database
 
 Start = Callable[[Settings], TestClient]
-
-needs_redis = pytest.mark.skipif(
-    not shutil.which("redis-server"), reason="needs redis-server, of Debian's package of that name"
-)
 
 
 @contextmanager
 def run_redis(port: int, folder: Path) -> Iterator[redis.Redis]:
+    require_programs("redis-server", install="apt-get install redis-server")
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     server = redis.Redis(port=port)
     try:
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
-            try:
-                server.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.02)
+        wait_until(lambda: answers(server))
         yield server
     finally:
         server.close()
         process.terminate()
-        process.wait(10)
+        process.wait(HANG)
+
+
+def answers(server: redis.Redis) -> bool:
+    try:
+        return bool(server.ping())
+    except redis.ConnectionError:
+        return False
 
 
 def fail(client: TestClient) -> int:
     return request_token(client, "anna@example.com", "wrong password").status_code
 
 
-@needs_redis
 def test_processes_count_together_in_redis(
     start: Start, settings: Settings, tmp_path: Path
 ) -> None:
@@ -68,17 +67,15 @@ def test_processes_count_together_in_redis(
         assert -1 not in [server.ttl(key) for key in keys]
 
 
-@needs_redis
-def test_when_redis_is_back_processes_count_together_again(
+def test_processes_count_together_again_when_redis_is_back(
     start: Start, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rate_limit, "STORAGE_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(rate_limit, "STORAGE_RETRY_SECONDS", 0.0)
     port = free_port()
     shared = {"rate_limit_storage": f"redis://127.0.0.1:{port}/0"}
     client = start(settings.model_copy(update=shared))
     Api.register(client, "anna@example.com")
     with run_redis(port, tmp_path) as server:
-        time.sleep(0.1)
         assert request_token(client, "anna@example.com", PASSWORD).status_code == 200
         assert fail(client) == 401
         assert server.keys() != []

@@ -62,12 +62,17 @@ def compare(
 
 
 def measure(
-    server: Server, workload: Workload, operation: str, seconds: float, clients: int = 0
+    server: Server,
+    workload: Workload,
+    operation: str,
+    seconds: float,
+    clients: int = 0,
+    patience: float = load.PATIENCE,
 ) -> Measurement:
     before, own_before = cpu_seconds(server.pid), time.process_time()
     call = OPERATIONS[operation]
     clients = clients or CLIENTS[operation]
-    done = asyncio.run(load.run(server.port, clients, seconds, lambda: call(workload)))
+    done = asyncio.run(load.run(server.port, clients, seconds, lambda: call(workload), patience))
     used, own = cpu_seconds(server.pid) - before, time.process_time() - own_before
     resident = sum(resident_megabytes(server.pid))
     if not server.contender.is_constant:

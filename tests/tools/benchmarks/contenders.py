@@ -24,7 +24,7 @@ from tests.tools.benchmarks.processes import PROCESSORS, pinned, tree
 UV = os.environ.get("UV", "uv")
 PEERS = Path(__file__).parent / "peers"
 SECRET = secrets.token_hex(32)
-SECONDS_TO_START = 60
+SECONDS_TO_START = 600
 
 
 @dataclass(frozen=True)

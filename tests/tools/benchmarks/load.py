@@ -73,9 +73,9 @@ async def run(
 async def _run_client(
     port: int, deadline: float, next_call: Callable[[], Call], load: Load
 ) -> None:
-    """Connect as often as the server hangs up, which some do after each answer."""
+    """Send at least one request. Connect as often as the server hangs up."""
     loop = asyncio.get_running_loop()
-    while time.perf_counter() < deadline:
+    while True:
         try:
             _, connection = await loop.create_connection(
                 lambda: _Connection(deadline, next_call, load), "127.0.0.1", port
@@ -83,12 +83,14 @@ async def _run_client(
         except OSError as error:
             load.errors[type(error).__name__] += 1
             await asyncio.sleep(0.1)
-            continue
-        try:
-            await connection.closed
-        except asyncio.CancelledError:
-            connection.give_up()
-            raise
+        else:
+            try:
+                await connection.closed
+            except asyncio.CancelledError:
+                connection.give_up()
+                raise
+        if time.perf_counter() >= deadline:
+            return
 
 
 class _Connection(asyncio.Protocol):
@@ -108,9 +110,6 @@ class _Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        if self._sent >= self._deadline:
-            self._transport.close()
-            return
         self._call = self._next_call()
         self._transport.write(self._call.request)
 
@@ -131,7 +130,7 @@ class _Connection(asyncio.Protocol):
             self._load.latencies.append(time.perf_counter() - self._sent)
         self._call = None
         self._received = b""
-        if b"\r\nconnection: close" in head:
+        if b"\r\nconnection: close" in head or time.perf_counter() >= self._deadline:
             self._transport.close()
         else:
             self._send()

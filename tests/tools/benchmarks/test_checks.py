@@ -1,4 +1,4 @@
-"""A server that is fast and wrong does not win."""
+"""The load generator detects wrong answers, so that a fast and wrong server does not win."""
 
 import sys
 from collections import Counter
@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.databases import execute
-from tests.tools.benchmarks.compare import measure
+from tests.tools.benchmarks.compare import Measurement, measure
 from tests.tools.benchmarks.contenders import TASKAPI, Server, serve
 from tests.tools.benchmarks.operations import OPERATIONS, Workload
+from tests.waiting import HANG
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what servers take")
 
@@ -33,13 +34,13 @@ def workload(server: Server) -> Workload:
     return server.workload(users=3)
 
 
-def errors(server: Server, workload: Workload, operation: str) -> Counter[str]:
-    return measure(server, workload, operation, SECONDS, CLIENTS).errors
+def run(server: Server, workload: Workload, operation: str) -> Measurement:
+    return measure(server, workload, operation, SECONDS, CLIENTS, HANG)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_right_answers_count(server: Server, workload: Workload, operation: str) -> None:
-    measured = measure(server, workload, operation, SECONDS, CLIENTS)
+def test_right_answers_are_counted(server: Server, workload: Workload, operation: str) -> None:
+    measured = run(server, workload, operation)
     assert measured.errors == Counter()
     assert measured.rate > 0
     assert 0 < measured.p50 <= measured.p99
@@ -50,25 +51,25 @@ def test_right_answers_count(server: Server, workload: Workload, operation: str)
     ("operation", "trigger"),
     [("create", FORGET_NEW), ("update", FORGET_CHANGES)],
 )
-def test_a_change_that_is_not_in_the_database_is_lost(
+def test_changes_missing_from_the_database_are_lost(
     server: Server, workload: Workload, operation: str, trigger: str
 ) -> None:
     execute(server.database, trigger)
-    found = errors(server, workload, operation)
+    found = run(server, workload, operation).errors
     execute(server.database, "DROP TRIGGER forget")
     assert found.keys() == {"lost"}
 
 
 def test_another_text_is_wrong(server: Server, workload: Workload) -> None:
     execute(server.database, "UPDATE tasks SET title = title || '!'")
-    assert errors(server, workload, "read").keys() == {"wrong answer"}
+    assert run(server, workload, "read").errors.keys() == {"wrong answer"}
 
 
 def test_a_shorter_page_is_wrong(server: Server, workload: Workload) -> None:
     execute(server.database, "DELETE FROM tasks WHERE user_id < 4 AND id % 100 > 9")
-    assert errors(server, workload, "page").keys() == {"wrong answer"}
+    assert run(server, workload, "page").errors.keys() == {"wrong answer"}
 
 
 def test_another_status_is_an_error(server: Server, workload: Workload) -> None:
     execute(server.database, "DELETE FROM tasks")
-    assert errors(server, workload, "read").keys() == {"status 404"}
+    assert run(server, workload, "read").errors.keys() == {"status 404"}

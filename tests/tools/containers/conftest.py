@@ -8,12 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.api import Api
+from tests.waiting import HANG
 
 
 @pytest.fixture
 def client() -> Iterator[TestClient]:
     """A client of the balancer."""
-    with httpx2.Client(base_url=f"http://{os.environ['PUBLISH']}", timeout=30) as client:
+    with httpx2.Client(base_url=f"http://{os.environ['PUBLISH']}", timeout=HANG) as client:
         yield cast("TestClient", client)  # which has the same methods, and no server in it
 
 

@@ -3,12 +3,12 @@
 import json
 import shutil
 import subprocess
-import time
 from typing import Any
 
 import httpx2
 
 from tests.server import ROOT
+from tests.waiting import HANG, wait_until
 
 DOCKER = shutil.which("docker") or "docker"
 DOCKER_ITSELF_FAILED = 125
@@ -21,7 +21,7 @@ def docker(*arguments: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
+        timeout=HANG,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout
@@ -44,13 +44,11 @@ def fails(*arguments: str) -> bool:
     return finished.returncode != 0
 
 
-def wait_until_ready(client: httpx2.Client, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
+def wait_until_ready(client: httpx2.Client) -> None:
+    def is_ready() -> bool:
         try:
-            if client.get("/readyz").status_code == 200:
-                return
-        except httpx2.TransportError:  # the port is Docker's, whoever is behind it
-            pass
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+            return client.get("/readyz").status_code == 200
+        except httpx2.TransportError:  # Docker accepts the connection before the service does
+            return False
+
+    wait_until(is_ready)

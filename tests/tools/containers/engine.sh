@@ -1,19 +1,11 @@
 # shellcheck shell=bash disable=SC2154 # $work and $cache are run's
 # A Docker engine with a socket and a data folder of its own, and the plug-ins of its client.
 
-not_run() {
-    echo "NOT RUN: $1"
-    exit 0
-}
-
 install_engine() {
     [ "$(id -u)" = 0 ] || { echo 'this is not root' >&2; return 1; }
     ! pgrep -x dockerd >/dev/null || { echo 'another engine is running, whose networks this would disturb' >&2; return 1; }
-    if ! command -v dockerd mmdebstrap iptables >/dev/null; then
-        command -v apt-get >/dev/null || { echo 'this is not Debian' >&2; return 1; }
-        apt-get -o DPkg::Lock::Timeout=300 update -qq >/dev/null || return
-        apt-get -o DPkg::Lock::Timeout=300 install -y -qq docker.io mmdebstrap iptables >/dev/null || return
-    fi
+    .ci/install_missing docker.io:dockerd mmdebstrap:mmdebstrap iptables:iptables || return
+    .ci/install_missing docker-cli:docker || return # newer Debians have the client apart
     [ -e "$cache/cli-plugins/docker-buildx" ] || download_plugins
 }
 
@@ -43,7 +35,7 @@ engine_start() {
     dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" \
         --pidfile "$work/engine.pid" --default-ulimit nofile=16384:16384 >"$work/engine.log" 2>&1 &
     engine=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 400); do
         docker info >/dev/null 2>&1 && return
         kill -0 "$engine" 2>/dev/null || return
         sleep 0.3

@@ -9,7 +9,7 @@ base_image() {
 debian() {
     local name=$1 packages=$2
     if [ ! -e "$cache/$name.tar" ]; then
-        mmdebstrap --quiet --variant=minbase --include="$packages" \
+        mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io --include="$packages" \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
             --dpkgopt='path-exclude=/usr/share/man/*' trixie "$cache/$name.part.tar"
         mv "$cache/$name.part.tar" "$cache/$name.tar"

@@ -1,5 +1,4 @@
-"""What is lost when the primary of three PostgreSQL servers under Patroni dies: nothing, or else
-this fails.
+"""Show that no acknowledged write is lost when the primary of three PostgreSQL servers dies.
 
     uv run --group failover python -m tests.tools.failover
 
@@ -28,10 +27,11 @@ from tests.tools.failover.cluster import Cluster, Node, cluster, wait
 from tests.tools.failover.load import Findings, Ledger, audit, load
 
 REPLICAS = 2
-CALM = 3.0  # seconds of writing before each fault
+WRITES = 100  # before each fault
 CUT = 4.0  # seconds for which the primary goes on without its standbys
 STATEMENT_TIMEOUT = 2  # seconds; less than that, to see that it does not end a commit's wait
 CUT_OFF = f"replication cut for {CUT} s, then kill -9"
+CONTROL = f"replication cut for {WRITES} writes, then kill -9"
 
 Fault = Callable[[Cluster], Node]
 
@@ -48,6 +48,22 @@ def cut_off_and_kill(servers: Cluster) -> Node:
     return kill(servers)
 
 
+def cut_off_until_written(ledger: Ledger) -> Fault:
+    """The control's fault: the primary acknowledges writes that its standbys never get."""
+
+    def fault(servers: Cluster) -> Node:
+        servers.freeze_replication()
+        wait_for_writes(ledger)
+        return kill(servers)
+
+    return fault
+
+
+def wait_for_writes(ledger: Ledger) -> None:
+    written = len(ledger.moments) + WRITES
+    wait(f"{WRITES} writes", lambda: len(ledger.moments) >= written)
+
+
 def hang(servers: Cluster) -> Node:
     primary = servers.primary()
     primary.freeze()
@@ -61,8 +77,8 @@ def hand_over(servers: Cluster) -> Node:
 
 
 def strike(name: str, fault: Fault, servers: Cluster, ledger: Ledger) -> Node:
-    """Returns what was the primary."""
-    time.sleep(CALM)
+    """Returns the former primary."""
+    wait_for_writes(ledger)
     began = time.monotonic()
     node = fault(servers)
     successor = wait("another primary", lambda: another_primary(servers, node))
@@ -129,7 +145,7 @@ def experiment(servers: Cluster, urls: Sequence[str], url: str, options: Namespa
     print("control, with synchronous_mode: False", flush=True)
     servers.replicate_asynchronously()
     with load(urls, options.writers, "control@example.com") as ledger:
-        strike(CUT_OFF, cut_off_and_kill, servers, ledger)
+        strike(CONTROL, cut_off_until_written(ledger), servers, ledger)
     return report(ledger, url).lost > 0 and well
 
 

@@ -27,8 +27,8 @@ MAX_ATTEMPTS = 3
 Member = dict[str, Any]
 
 
-def wait(what: str, condition: Callable[[], Any], seconds: float = 180) -> Any:
-    """Return what the condition is, once it is true of something."""
+def wait(what: str, condition: Callable[[], Any], seconds: float = 600) -> Any:
+    """Return the condition's first true value."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := condition():
@@ -83,9 +83,9 @@ class Node:
             return
         for pid in self.freeze():
             _signal(pid, signal.SIGKILL)
-        self._process.wait(timeout=30)
+        self._process.wait(timeout=600)
         self._process = None
-        wait(f"the end of {self.name}", lambda: not self._postmaster(), 30)
+        wait(f"the end of {self.name}", lambda: not self._postmaster())
 
     def freeze(self) -> list[int]:
         """Stop all its processes; returns them."""
@@ -142,12 +142,14 @@ class Cluster:
         self._roles = ["leader", "replica", "sync_standby"]
 
     def bootstrap(self) -> None:
-        """Where processors are scarce, Raft may forget whom it let initialize: all wait then."""
+        """Start all nodes. On a busy machine Raft may forget which node may initialize, and all
+        wait for each other: then they start anew, with twice the time.
+        """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             for node in self.nodes:
                 self.start(node)
             try:
-                wait("a primary", self._primary, 90)
+                wait("a primary", self._primary, 90 * 2 ** (attempt - 1))
             except TimeoutError:
                 if attempt == MAX_ATTEMPTS:
                     raise

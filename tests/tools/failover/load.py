@@ -19,7 +19,7 @@ from tests.databases import execute
 
 PAUSE = 0.02  # seconds between the tasks of a writer
 PATIENCE = 15.0  # seconds that a writer waits for an answer
-GIVE_UP = 120.0  # seconds after which it repeats a request no more
+GIVE_UP = 600.0  # seconds after which it repeats a request no more
 NEW, COMPLETED = "новая", "завершена"
 
 
