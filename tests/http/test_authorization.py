@@ -74,5 +74,5 @@ def test_a_dead_token_opens_nothing(anna: Api, boris: Api, operation: Operation)
     answer = call(operation, anna, boris, task_id)
     if not operation.public:
         problem = check_problem(answer, 401, "unauthorized")
-        assert problem["detail"] == "The login has ended."
+        assert problem["detail"] == "The session has ended."
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
