@@ -54,7 +54,10 @@ class CurrentUser:
 
 
 class Authentication(SecurityBase):
-    """Authenticate the bearer token. One dependency, because FastAPI resolves each one per request."""
+    """Authenticate the bearer token.
+
+    One dependency, because FastAPI resolves each one for every request.
+    """
 
     scheme_name = "OAuth2PasswordBearer"
     model = OAuth2PasswordBearer(
