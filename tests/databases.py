@@ -177,5 +177,5 @@ def schema(url: str) -> list[str]:
 
 
 def _words(statement: str | None) -> list[str]:
-    """What a statement says, whatever the order of its lines."""
-    return re.findall(r"[^\s,()]+|'[^']*'", statement or "")
+    """The words of a statement, without their order and the quotes of names."""
+    return re.findall(r"[^\s,()\x22]+|'[^']*'", statement or "")

@@ -18,10 +18,10 @@ Args = TypeVarTuple("Args")
 
 
 class CurrentUser:
-    """Whoever sent a valid access token, and the way to the database on their behalf.
+    """The user who sent a valid access token, and their access to the database.
 
-    The caller's login is checked in the transaction that does the work, so that it is one trip to
-    the database, and nothing happens for a login that has ended.
+    The session is checked in the transaction that does the work. That takes one trip to the
+    database, and nothing is done for a session that has ended.
     """
 
     def __init__(self, database: Database, token: AccessToken) -> None:
@@ -30,18 +30,18 @@ class CurrentUser:
         self.user_id = token.user_id
 
     async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """As `Database.read`.
+        """Do the same as `Database.read`.
 
         Raises:
-            Unauthorized: the login has ended.
+            Unauthorized: the session has ended.
         """
         return await self._database.read(self._run, work, args)
 
     async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """As `Database.write`.
+        """Do the same as `Database.write`.
 
         Raises:
-            Unauthorized: the login has ended; nothing was written.
+            Unauthorized: the session has ended; nothing was written.
         """
         return await self._database.write(self._run, work, args)
 
@@ -54,7 +54,10 @@ class CurrentUser:
 
 
 class Authentication(SecurityBase):
-    """A dependency that finds out who calls; one, because each costs every request its share."""
+    """Authenticate the bearer token.
+
+    One dependency, because FastAPI resolves each one for every request.
+    """
 
     scheme_name = "OAuth2PasswordBearer"
     model = OAuth2PasswordBearer(
@@ -67,7 +70,7 @@ class Authentication(SecurityBase):
     async def __call__(self, request: Request) -> CurrentUser:
         """
         Raises:
-            Unauthorized: there is no token, or not a valid one.
+            Unauthorized: the token is missing or not valid.
         """
         scheme, encoded = get_authorization_scheme_param(request.headers.get("Authorization"))
         if scheme.lower() != "bearer" or not encoded:

@@ -13,18 +13,18 @@ from taskapi.models import MAX_ID, utc_now
 ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "taskapi"
 TYPE = "at+jwt"
-"""Media type of a JWT access token (RFC 9068, section 2.1), so that no other JWT passes for one."""
+"""Media type of a JWT access token (RFC 9068, section 2.1). Other JWTs are refused."""
 
 RECENT = timedelta(minutes=15)
 
 TOKEN_CACHE_SIZE = 10_000
-"""Tokens whose signature was verified, at most: the same one comes with each request."""
+"""The maximum number of verified tokens to remember, because clients send a token many times."""
 
 CLAIMS = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "auth_time"]
 
 
 class InvalidToken(Exception):
-    """The message is the `error_description` for the client (RFC 6750, section 3)."""
+    """A token is not accepted. The message is the `error_description` of RFC 6750, section 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +32,28 @@ class AccessToken:
     user_id: int
     session_id: int
     auth_time: datetime
-    """When the user last proved the password (OpenID Connect Core, section 2)."""
+    """When the user last logged in with the password (OpenID Connect Core, section 2)."""
 
     @raises(LoginTooOld)
     def check_recent(self) -> None:
-        """What could take the account over needs the password anew (RFC 9470). A login that is
-        from the future, since the clock was set back, is as strange as an old one.
+        """Check that the user logged in recently, before a change that could take over the account
+        (RFC 9470). A time in the future, after the clock was set back, is refused like an old one.
 
         Raises:
-            LoginTooOld: the user proved the password too long ago.
+            LoginTooOld: the user logged in with the password too long ago.
         """
         if abs(utc_now() - self.auth_time) > RECENT:
-            description = "This needs a login with the password in the last 15 minutes."
+            description = "Log in with the password again; this must follow within 15 minutes."
             raise LoginTooOld(
                 description, error="insufficient_user_authentication", max_age=RECENT.seconds
             )
 
 
 class AccessTokens:
-    """Issues and verifies JWT access tokens (RFC 9068), with HS256 and nothing else (RFC 8725)."""
+    """Issue and verify JWT access tokens (RFC 9068). HS256 is the only algorithm (RFC 8725)."""
 
     def __init__(self, keys: Sequence[str], lifetime: int) -> None:
-        """The first of `keys` signs, all verify; `lifetime` in seconds."""
+        """The first of `keys` signs, all of them verify. `lifetime` is in seconds."""
         self.keys = keys
         self.lifetime = lifetime
         self._verified: dict[str, tuple[AccessToken, datetime]] = {}
@@ -73,10 +73,10 @@ class AccessTokens:
         return jwt.encode(claims, self.keys[0], ALGORITHM, headers={"typ": TYPE})
 
     def verify(self, encoded: str, *, may_be_expired: bool = False) -> AccessToken:
-        """Check everything that can be checked without the database.
+        """Verify everything except the session, which needs the database.
 
         Raises:
-            InvalidToken: it is not a token of this service, or has expired.
+            InvalidToken: the token was not issued by this service, or has expired.
         """
         known = self._verified.get(encoded)
         if known is None:
@@ -98,7 +98,8 @@ class AccessTokens:
                     algorithms=[ALGORITHM],
                     audience=AUDIENCE,
                     issuer=ISSUER,
-                    # Clocks of replicas differ; a token from the near future is no fault.
+                    # The clocks of replicas differ, so `iat` may be in the future. `exp` is checked
+                    # by the caller.
                     options={"require": CLAIMS, "verify_iat": False, "verify_exp": False},
                 )
             except jwt.InvalidSignatureError:
@@ -113,7 +114,7 @@ class AccessTokens:
 
 
 def _read(claims: dict[str, Any]) -> tuple[AccessToken, datetime]:
-    """What the claims say, and when the token expires."""
+    """Return the token, and when it expires."""
     try:
         token = AccessToken(
             user_id=_id(claims["sub"]),

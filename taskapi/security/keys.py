@@ -10,10 +10,12 @@ logger = logging.getLogger(__name__)
 
 
 def load_secret_keys(settings: Settings, database: Path | None) -> list[str]:
-    """The configured keys, or the one kept beside the database's file, made there if need be.
+    """Return the configured keys, or the key in the file beside the SQLite database, which is
+    created if missing.
 
     Raises:
-        ConfigurationError: there are none and no file, or it holds no key that can be used.
+        ConfigurationError: no keys are configured for a database server, or the key in the file is
+            too weak.
     """
     if settings.secret_keys:
         return [key.get_secret_value() for key in settings.secret_keys]
@@ -26,13 +28,13 @@ def load_secret_keys(settings: Settings, database: Path | None) -> list[str]:
 
 
 def _read_or_create(path: Path) -> str:
-    """Whichever of several processes creates the file first, all read the same whole key."""
+    """Create the file atomically, so that processes that start together read the same key."""
     if not path.exists():
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # with mode 0600
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
             file.flush()
-            os.fsync(descriptor)  # or a power failure may leave the name without the key
+            os.fsync(descriptor)  # otherwise a power failure can leave an empty file
         try:
             os.link(draft, path)
             logger.info("made a secret key: %s", path)

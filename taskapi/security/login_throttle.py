@@ -11,11 +11,12 @@ from taskapi.settings import Settings
 
 
 class LoginThrottle:
-    """Limits failed logins per account and address together, per account, and per address.
+    """Limit failed attempts to log in: per account and address together, per account, per address.
 
-    A guesser is stopped by the first soon, and by the second when coming from many addresses; the
-    owner, coming from another address, is kept out by neither for long. Attempts at one account
-    wait for each other, so that many at once don't get more guesses than one after another.
+    The first limit stops guesses from one address and leaves the account open to its owner, who has
+    another address. The second limit stops guesses from many addresses, and is higher, so that the
+    owner is not locked out for long. Attempts at one account run one after another, because
+    concurrent attempts could exceed the limit.
     """
 
     def __init__(self, limiter: RateLimiter, settings: Settings) -> None:
@@ -26,7 +27,7 @@ class LoginThrottle:
 
     @asynccontextmanager
     async def attempt(self, username: str, address: str) -> AsyncIterator[None]:
-        """The context of one login. A success makes the account's failures forgotten.
+        """Run one attempt. InvalidGrant counts as a failure; success resets the account's counts.
 
         Raises:
             TooManyRequests: there were too many failures.

@@ -23,18 +23,18 @@ QUEUE_PER_PROCESSOR = 32
 class Verification:
     matches: bool
     new_hash: str | None
-    """A hash with today's parameters, to be stored in place of an outdated one."""
+    """A hash to store instead of the verified one, if its parameters are outdated."""
 
 
 class Passwords:
-    """Argon2id hashes (RFC 9106), computed by as many threads as there are processors.
+    """Hash and verify passwords with Argon2id (RFC 9106), in one thread per processor.
 
-    The threads are for nothing else and give way to other work. Passwords are compared after NFC,
-    so that it does not matter which keyboard composed an accent (RFC 8265, section 4.2.2).
+    The threads do nothing else, and have a lower priority than the rest of the service. Passwords
+    are normalized to NFC, because keyboards compose accents differently (RFC 8265, section 4.2.2).
     """
 
     def __init__(self, memory: int, iterations: int, *, refuse_common: bool) -> None:
-        """`memory` in KiB; `iterations` are passes over it."""
+        """`memory` is in KiB; `iterations` is the number of passes over it."""
         hasher = Argon2Hasher(memory_cost=memory, time_cost=iterations, parallelism=1)
         self._hasher = PasswordHash((hasher,))
         processors = os.cpu_count() or 1
@@ -52,8 +52,8 @@ class Passwords:
     async def hash(self, password: str) -> str:
         """
         Raises:
-            InvalidRequest: the password is one of the most common.
-            Unavailable: too many are waiting.
+            InvalidRequest: the password is one of the most common ones.
+            Unavailable: too many passwords are waiting to be hashed.
         """
         password = _normalize(password)
         if password.lower() in self._common:
@@ -62,10 +62,10 @@ class Passwords:
         return await self._run(lambda: self._hasher.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> Verification:
-        """With no hash, take as long as with one, and match nothing.
+        """Compare a password with a hash. Without a hash, take as long, and match nothing.
 
         Raises:
-            Unavailable: too many are waiting.
+            Unavailable: too many passwords are waiting to be hashed.
         """
         password = _normalize(password)
         matches, new_hash = await self._run(
@@ -84,7 +84,7 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """On Linux this is the calling thread's priority only (setpriority(2))."""
+    """Lower the priority of the calling thread: on Linux, only that one (setpriority(2))."""
     os.setpriority(os.PRIO_PROCESS, 0, 10)
 
 
@@ -93,6 +93,6 @@ def _normalize(password: str) -> str:
 
 
 def _common_passwords() -> frozenset[str]:
-    """The list takes time and memory, and is loaded only where it is used."""
+    """Load zxcvbn's list. Imported here, because it takes time and memory."""
     lists: dict[str, list[str]] = import_module("zxcvbn.frequency_lists").FREQUENCY_LISTS
     return frozenset(lists["passwords"])

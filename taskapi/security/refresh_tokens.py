@@ -8,10 +8,10 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """An opaque refresh token (RFC 6749, section 1.5), of which the database has hashes only.
+    """An opaque refresh token (RFC 6749, section 1.5). The database stores hashes only.
 
-    `family` stays the same as long as the login; `secret`, of 256 bits, is replaced at each use. A
-    token with the family's name and an outdated secret must have been issued here, and is a replay.
+    `family` identifies the session and never changes; `secret`, of 256 bits, is replaced at each
+    use. A token with a known family and an outdated secret is a replay.
     """
 
     family: str
@@ -38,13 +38,15 @@ class RefreshToken:
         return _hash(self.secret)
 
     def successor(self, key: str) -> Self:
-        """The next token. It follows from this one and a secret key, so that a client that lost the
-        answer, and two that ask at once, get the same one, although only its hash is stored.
+        """Derive the next token from this one and a secret key.
+
+        A client that repeats the request, because it lost the answer or ran twice, gets the same
+        token, although only its hash is stored.
         """
         digest = hmac.digest(key.encode(), f"refresh {self}".encode(), "sha256")
         return type(self)(self.family, urlsafe_b64encode(digest).decode().rstrip("="))
 
 
 def _hash(secret: str) -> str:
-    """Random secrets of this length need no slow hash."""
+    """A fast hash is enough for random secrets of this length."""
     return hashlib.sha256(secret.encode()).hexdigest()

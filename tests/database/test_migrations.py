@@ -70,8 +70,8 @@ def test_rows_of_every_release_are_kept(
         execute(url, "SELECT setval('tasks_id_seq', 6)")
     migrations.upgrade(url)
     client = start(settings.model_copy(update={"database_url": url}))
-    login = AccessToken(user_id=7, session_id=3, auth_time=datetime.now(UTC))
-    token = AccessTokens([SECRET_KEY], 900).issue(login)
+    session = AccessToken(user_id=7, session_id=3, auth_time=datetime.now(UTC))
+    token = AccessTokens([SECRET_KEY], 900).issue(session)
     anna = Api(client, 7, "Anna@example.com", token)
     assert anna.get("/users/me").json()["created_at"] == "2026-11-24T10:00:00.000001Z"
     assert [task["title"] for task in anna.get("/tasks", params={"q": "ХЛЕБ"}).json()] == [

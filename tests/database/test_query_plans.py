@@ -49,7 +49,7 @@ def plan(connection: Connection, statement: Executable, parameters: dict[str, ob
     return "\n".join(str(row[-1]) for row in rows)
 
 
-def test_a_page_is_one_range_of_an_index_on_the_users_own_tasks(connection: Connection) -> None:
+def test_a_page_is_one_range_of_an_index_on_the_users_tasks(connection: Connection) -> None:
     for order, statuses, after in product(TaskOrder, (0, 1, 2), (False, True)):
         page = TaskListParams(sort=order, status=list(TaskStatus)[:statuses], limit=20)
         value = POSITIONS.get(order.removeprefix("-"), MOMENT)

@@ -131,15 +131,15 @@ def test_a_token_with_a_strange_claim_is_refused(anna: Api, claim: str, value: o
     check_refused(anna, sign({**decode(anna.token), claim: value}))
 
 
-def test_a_token_whose_login_was_never_there_is_refused(anna: Api) -> None:
+def test_a_token_of_an_unknown_session_is_refused(anna: Api) -> None:
     check_refused(anna, sign({**decode(anna.token), "sid": "99"}))
 
 
-def test_a_token_can_not_borrow_another_users_login(anna: Api, boris: Api) -> None:
+def test_a_token_of_another_users_session_is_refused(anna: Api, boris: Api) -> None:
     check_refused(anna, sign({**decode(anna.token), "sid": decode(boris.token)["sid"]}))
 
 
-def test_a_token_dies_with_its_user(anna: Api) -> None:
+def test_a_token_ends_with_its_user(anna: Api) -> None:
     anna.delete(f"/users/{anna.user_id}")
     check_refused(anna, anna.token)
 
@@ -173,7 +173,7 @@ def test_a_key_that_no_longer_signs_still_verifies(
     check_refused(anna, rotated.token)
 
 
-def test_of_more_tokens_than_are_remembered_each_is_still_verified(
+def test_more_tokens_than_the_cache_holds_are_verified(
     anna: Api, boris: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access_tokens, "TOKEN_CACHE_SIZE", 1)

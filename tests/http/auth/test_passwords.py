@@ -45,9 +45,7 @@ def test_common_passwords_are_refused_for_changes_too(careful: TestClient, metho
     log_in(careful, anna.email)
 
 
-def test_a_login_stores_a_hash_with_todays_parameters(
-    start: Start, settings: Settings, anna: Api
-) -> None:
+def test_logging_in_updates_an_outdated_hash(start: Start, settings: Settings, anna: Api) -> None:
     stronger = start(settings.model_copy(update={"password_hash_iterations": 2}))
     log_in(stronger, anna.email)
     [(stored,)] = execute(settings.database_url, "SELECT password_hash FROM users")
@@ -66,7 +64,7 @@ def test_a_login_stores_a_hash_with_todays_parameters(
     ],
 )
 @pytest.mark.usefixtures("anna")
-def test_every_login_verifies_one_hash(
+def test_each_attempt_to_log_in_verifies_one_hash(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, email: str, password: str
 ) -> None:
     verified = []
@@ -84,7 +82,7 @@ def test_every_login_verifies_one_hash(
     assert password_hash.startswith("$argon2id$v=19$m=32,t=1,p=1$")
 
 
-def test_when_too_many_wait_for_a_hash_the_rest_come_back_later(
+def test_too_many_waiting_passwords_are_answered_503(
     start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, anna: Api, boris: Api
 ) -> None:
     monkeypatch.setattr(passwords, "QUEUE_PER_PROCESSOR", 0)
@@ -115,7 +113,7 @@ def test_when_too_many_wait_for_a_hash_the_rest_come_back_later(
     assert request_token(client, boris.email).status_code == 200
 
 
-def test_a_burst_of_logins_waits_its_turn(client: TestClient, anna: Api, boris: Api) -> None:
+def test_a_burst_of_attempts_to_log_in_is_queued(client: TestClient, anna: Api, boris: Api) -> None:
     emails = [anna.email, boris.email] * 8
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(lambda email: request_token(client, email), emails)

@@ -19,8 +19,8 @@ Start = Callable[[Settings], TestClient]
 
 
 @pytest.fixture
-def login(anna: Api) -> dict[str, Any]:
-    """A second login of Anna's."""
+def tokens(anna: Api) -> dict[str, Any]:
+    """The tokens of a second session of Anna's."""
     tokens: dict[str, Any] = request_token(anna.client, anna.email).json()
     return tokens
 
@@ -41,24 +41,24 @@ def expire_grace(settings: Settings) -> None:
     execute(settings.database_url, "UPDATE sessions SET last_used_at = :then", then=minute_ago)
 
 
-def test_a_refresh_token_gives_a_working_pair(client: TestClient, login: dict[str, Any]) -> None:
-    answer = refresh(client, login["refresh_token"])
+def test_a_refresh_token_gives_a_working_pair(client: TestClient, tokens: dict[str, Any]) -> None:
+    answer = refresh(client, tokens["refresh_token"])
     new = answer.json()
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["pragma"] == "no-cache"
-    assert new.keys() == login.keys()
-    assert new["refresh_token"] != login["refresh_token"]
-    assert new["access_token"] != login["access_token"]
+    assert new.keys() == tokens.keys()
+    assert new["refresh_token"] != tokens["refresh_token"]
+    assert new["access_token"] != tokens["access_token"]
     assert use(client, new).status_code == 200
     assert refresh(client, new["refresh_token"]).status_code == 200
 
 
-def test_a_refresh_keeps_the_login_and_the_time_of_it(
-    client: TestClient, anna: Api, login: dict[str, Any]
+def test_a_refresh_keeps_the_session_and_auth_time(
+    client: TestClient, anna: Api, tokens: dict[str, Any]
 ) -> None:
     before = anna.get("/auth/sessions").json()[1]
-    refresh(client, login["refresh_token"])
+    refresh(client, tokens["refresh_token"])
     after = anna.get("/auth/sessions").json()[1]
     assert (after["id"], after["created_at"]) == (before["id"], before["created_at"])
     assert after["last_used_at"] > before["last_used_at"]
@@ -66,9 +66,9 @@ def test_a_refresh_keeps_the_login_and_the_time_of_it(
 
 
 def test_only_hashes_of_refresh_tokens_are_stored(
-    settings: Settings, login: dict[str, Any]
+    settings: Settings, tokens: dict[str, Any]
 ) -> None:
-    family, secret = login["refresh_token"].split(".")
+    family, secret = tokens["refresh_token"].split(".")
     assert len(secret) == 43  # 256 bits
     stored = str(execute(settings.database_url, "SELECT * FROM sessions"))
     assert family not in stored
@@ -76,10 +76,10 @@ def test_only_hashes_of_refresh_tokens_are_stored(
 
 
 def test_a_client_that_lost_the_answer_gets_the_same_token_again(
-    client: TestClient, login: dict[str, Any]
+    client: TestClient, tokens: dict[str, Any]
 ) -> None:
-    first = refresh(client, login["refresh_token"]).json()
-    again = refresh(client, login["refresh_token"])
+    first = refresh(client, tokens["refresh_token"]).json()
+    again = refresh(client, tokens["refresh_token"])
     assert again.status_code == 200
     assert again.json()["refresh_token"] == first["refresh_token"]
     assert use(client, again.json()).status_code == 200
@@ -87,10 +87,10 @@ def test_a_client_that_lost_the_answer_gets_the_same_token_again(
 
 
 def test_racing_refreshes_all_succeed_and_leave_one_family(
-    client: TestClient, login: dict[str, Any]
+    client: TestClient, tokens: dict[str, Any]
 ) -> None:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: refresh(client, login["refresh_token"]), range(8)))
+        answers = list(pool.map(lambda _: refresh(client, tokens["refresh_token"]), range(8)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["refresh_token"] for answer in answers}) == 1
     assert refresh(client, answers[0].json()["refresh_token"]).status_code == 200
@@ -99,26 +99,26 @@ def test_racing_refreshes_all_succeed_and_leave_one_family(
 def test_a_stolen_token_ends_with_thief_and_owner_logged_out(
     client: TestClient,
     settings: Settings,
-    login: dict[str, Any],
+    tokens: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    thief = refresh(client, login["refresh_token"]).json()
+    thief = refresh(client, tokens["refresh_token"]).json()
     expire_grace(settings)
     with caplog.at_level(logging.WARNING, "taskapi"):
-        check_ended(refresh(client, login["refresh_token"]))
+        check_ended(refresh(client, tokens["refresh_token"]))
     assert "refresh token replayed" in caplog.text
-    assert login["refresh_token"] not in caplog.text
+    assert tokens["refresh_token"] not in caplog.text
     check_ended(refresh(client, thief["refresh_token"]))
     check_problem(use(client, thief), 401, "unauthorized")
-    check_problem(use(client, login), 401, "unauthorized")
+    check_problem(use(client, tokens), 401, "unauthorized")
 
 
 def test_any_earlier_token_is_a_replay_even_at_once(
-    client: TestClient, login: dict[str, Any]
+    client: TestClient, tokens: dict[str, Any]
 ) -> None:
-    second = refresh(client, login["refresh_token"]).json()
+    second = refresh(client, tokens["refresh_token"]).json()
     third = refresh(client, second["refresh_token"]).json()
-    check_ended(refresh(client, login["refresh_token"]))
+    check_ended(refresh(client, tokens["refresh_token"]))
     check_ended(refresh(client, third["refresh_token"]))
 
 
@@ -134,11 +134,11 @@ def test_without_grace_a_second_use_is_a_replay(start: Start, settings: Settings
 @pytest.mark.one_database
 @pytest.mark.parametrize("token", ["x", ".", "a.b", "a.b.c", "é.é", "\0.\0", "x" * 200])
 def test_a_made_up_refresh_token_is_refused(
-    client: TestClient, login: dict[str, Any], token: str
+    client: TestClient, tokens: dict[str, Any], token: str
 ) -> None:
     check_ended(refresh(client, token))
-    check_ended(refresh(client, login["access_token"][:200]))
-    assert use(client, login).status_code == 200
+    check_ended(refresh(client, tokens["access_token"][:200]))
+    assert use(client, tokens).status_code == 200
 
 
 def test_a_refresh_token_expires_when_it_is_not_used(clock: Clock, client: TestClient) -> None:
@@ -151,20 +151,20 @@ def test_a_refresh_token_expires_when_it_is_not_used(clock: Clock, client: TestC
     check_ended(refresh(client, tokens["refresh_token"]))
 
 
-def test_a_refresh_token_dies_with_its_user(
-    client: TestClient, anna: Api, login: dict[str, Any]
+def test_a_refresh_token_ends_with_its_user(
+    client: TestClient, anna: Api, tokens: dict[str, Any]
 ) -> None:
     anna.delete(f"/users/{anna.user_id}")
-    check_ended(refresh(client, login["refresh_token"]))
+    check_ended(refresh(client, tokens["refresh_token"]))
 
 
 def test_refreshing_goes_on_while_keys_are_rotated(
-    start: Start, settings: Settings, client: TestClient, login: dict[str, Any]
+    start: Start, settings: Settings, client: TestClient, tokens: dict[str, Any]
 ) -> None:
-    first = refresh(client, login["refresh_token"]).json()
+    first = refresh(client, tokens["refresh_token"]).json()
     new_key = SecretStr("9d7f3a1c5e8b2046f1e3d5c7b9a80214")
     keys = (new_key, *settings.secret_keys)
     rotated = start(settings.model_copy(update={"secret_keys": keys}))
-    again = refresh(rotated, login["refresh_token"])
+    again = refresh(rotated, tokens["refresh_token"])
     assert again.json()["refresh_token"] == first["refresh_token"]
     assert refresh(rotated, first["refresh_token"]).status_code == 200

@@ -62,7 +62,7 @@ def test_the_case_of_the_email_makes_no_difference(anna: Api, username: str) -> 
         ("a@b@c", PASSWORD),
     ],
 )
-def test_which_part_of_a_login_is_wrong_is_not_said(
+def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(
     anna: Api, username: str, password: str
 ) -> None:
     answer = request_token(anna.client, username, password)
@@ -98,9 +98,7 @@ def test_a_password_is_compared_however_its_accents_are_composed(client: TestCli
         ({"username": ["anna@example.com", "anna@example.com"]}, "invalid_request"),
     ],
 )
-def test_a_form_that_does_not_fit_is_an_oauth2_error(
-    anna: Api, change: dict[str, Any], error: str
-) -> None:
+def test_an_invalid_form_is_an_oauth2_error(anna: Api, change: dict[str, Any], error: str) -> None:
     form = {name: value for name, value in {**FORM, **change}.items() if value is not None}
     answer = anna.client.post("/auth/token", data=form)
     check_oauth2_error(answer, 400, "invalid-token-request", error)
@@ -120,7 +118,7 @@ def test_a_form_that_does_not_fit_is_an_oauth2_error(
         {"content": b"\xff\xfe", "headers": {"Content-Type": "multipart/form-data"}},
     ],
 )
-def test_what_is_not_a_form_is_an_oauth2_error(
+def test_a_body_that_is_no_form_is_an_oauth2_error(
     client: TestClient, request_options: dict[str, Any]
 ) -> None:
     answer = client.post("/auth/token", **request_options)
@@ -128,7 +126,7 @@ def test_what_is_not_a_form_is_an_oauth2_error(
 
 
 @pytest.mark.one_database
-def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
+def test_unknown_parameters_of_a_grant_are_ignored(anna: Api) -> None:
     form = {**FORM, "scope": "", "client_id": "", "client_secret": "", "audience": ["x", "y"]}
     basic = base64.b64encode(b":").decode()
     answer = anna.client.post("/auth/token", data=form, headers={"Authorization": f"Basic {basic}"})
@@ -136,12 +134,12 @@ def test_what_a_client_sends_beside_the_grant_is_ignored(anna: Api) -> None:
 
 
 @pytest.mark.one_database
-def test_a_form_without_end_is_refused(client: TestClient) -> None:
+def test_an_endless_form_is_refused(client: TestClient) -> None:
     answer = client.post("/auth/token", data={**FORM, "password": "x" * 300_000})
     check_oauth2_error(answer, 413, "content-too-large", "invalid_request")
 
 
-def test_a_login_does_not_outlive_a_password_changed_while_it_was_checked(
+def test_a_password_changed_while_it_is_verified_is_refused(
     anna: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verify = Passwords.verify

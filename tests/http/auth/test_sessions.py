@@ -21,7 +21,7 @@ def check_over(api: Api, tokens: dict[str, Any]) -> None:
 @pytest.mark.one_database
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("hint", ["access_token", "refresh_token", "nonsense"])
-def test_either_token_ends_its_login_and_no_other(anna: Api, kind: str, hint: str) -> None:
+def test_revoking_either_token_ends_its_session_only(anna: Api, kind: str, hint: str) -> None:
     tokens = request_token(anna.client, anna.email).json()
     answer = revoke(anna.client, tokens[kind], token_type_hint=hint)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -29,7 +29,7 @@ def test_either_token_ends_its_login_and_no_other(anna: Api, kind: str, hint: st
     assert anna.get("/users/me").status_code == 200
 
 
-def test_an_outdated_refresh_token_still_logs_out(anna: Api) -> None:
+def test_revoking_an_outdated_refresh_token_ends_its_session(anna: Api) -> None:
     tokens = request_token(anna.client, anna.email).json()
     newer = refresh(anna.client, tokens["refresh_token"]).json()
     assert revoke(anna.client, tokens["refresh_token"]).status_code == 200
@@ -38,7 +38,7 @@ def test_an_outdated_refresh_token_still_logs_out(anna: Api) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("token", ["x", "a.b", "a.b.c", "\0", "é"])
-def test_revoking_what_is_no_token_is_no_error(anna: Api, token: str) -> None:
+def test_revoking_an_unknown_token_is_no_error(anna: Api, token: str) -> None:
     assert revoke(anna.client, token).status_code == 200
     assert anna.get("/users/me").status_code == 200
 
@@ -54,7 +54,7 @@ def test_revoking_nothing_is_an_oauth2_error(client: TestClient) -> None:
     assert problem["error"] == "invalid_request"
 
 
-def test_ones_logins_are_listed(anna: Api, boris: Api) -> None:
+def test_own_sessions_are_listed(anna: Api, boris: Api) -> None:
     headers = {"User-Agent": "phone\x7f" + "x" * 300}
     form = {"grant_type": "password", "username": anna.email, "password": "wrong password"}
     anna.client.post("/auth/token", data=form, headers=headers)
@@ -73,17 +73,17 @@ def test_ones_logins_are_listed(anna: Api, boris: Api) -> None:
     assert datetime.fromisoformat(second["expires_at"]) - created == timedelta(days=30)
     assert first["current"] is True
     assert first["client"] == "testclient"
-    assert [login["id"] for login in boris.get("/auth/sessions").json()] != [first["id"]]
+    assert [session["id"] for session in boris.get("/auth/sessions").json()] != [first["id"]]
 
 
-def test_the_list_of_logins_has_pages(anna: Api) -> None:
+def test_the_list_of_sessions_has_pages(anna: Api) -> None:
     log_in(anna.client, anna.email)
     first = anna.get("/auth/sessions?limit=1")
     second = anna.get(first.links["next"]["url"])
-    assert [login["current"] for login in first.json() + second.json()] == [True, False]
+    assert [session["current"] for session in first.json() + second.json()] == [True, False]
 
 
-def test_one_login_can_be_ended(anna: Api) -> None:
+def test_one_session_can_be_ended(anna: Api) -> None:
     tokens = request_token(anna.client, anna.email).json()
     other = anna.get("/auth/sessions").json()[1]
     answer = anna.delete(f"/auth/sessions/{other['id']}")
@@ -93,22 +93,22 @@ def test_one_login_can_be_ended(anna: Api) -> None:
     assert len(anna.get("/auth/sessions").json()) == 1
 
 
-def test_ones_own_login_can_be_ended_too(anna: Api) -> None:
+def test_the_current_session_can_be_ended(anna: Api) -> None:
     [own] = anna.get("/auth/sessions").json()
     assert anna.delete(f"/auth/sessions/{own['id']}").status_code == 204
     check_problem(anna.get("/users/me"), 401, "unauthorized")
 
 
-def test_all_other_logins_can_be_ended(anna: Api, boris: Api) -> None:
+def test_all_other_sessions_can_be_ended(anna: Api, boris: Api) -> None:
     others = [request_token(anna.client, anna.email).json() for _ in range(2)]
     assert anna.delete("/auth/sessions").status_code == 204
     for tokens in others:
         check_over(anna, tokens)
-    assert [login["current"] for login in anna.get("/auth/sessions").json()] == [True]
+    assert [session["current"] for session in anna.get("/auth/sessions").json()] == [True]
     assert boris.get("/users/me").status_code == 200
 
 
-def test_somebody_elses_login_looks_like_none(anna: Api, boris: Api) -> None:
+def test_another_users_session_is_not_found(anna: Api, boris: Api) -> None:
     [hers] = anna.get("/auth/sessions").json()
     check_problem(boris.delete(f"/auth/sessions/{hers['id']}"), 404, "not-found")
     assert faults(boris.delete("/auth/sessions/0")) == [("path", "/session_id")]

@@ -36,7 +36,7 @@ def test_a_task_has_a_strong_etag_that_changes_with_it(anna: Api) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"x", {tag}', "*", 'W/"x",W/{tag}'])
-def test_what_the_client_has_is_not_sent_again(anna: Api, path: str, condition: str) -> None:
+def test_a_matching_if_none_match_is_answered_304(anna: Api, path: str, condition: str) -> None:
     tag = etag(anna, path)
     answer = anna.get(path, headers={"If-None-Match": condition.format(tag=tag)})
     assert (answer.status_code, answer.content) == (304, b"")
@@ -46,7 +46,7 @@ def test_what_the_client_has_is_not_sent_again(anna: Api, path: str, condition: 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("condition", ['"x"', 'W/"x"', "", "x", '"'])
-def test_what_the_client_does_not_have_is_sent(anna: Api, path: str, condition: str) -> None:
+def test_another_if_none_match_is_answered_200(anna: Api, path: str, condition: str) -> None:
     answer = anna.get(path, headers={"If-None-Match": condition})
     assert answer.status_code == 200
 
@@ -54,7 +54,7 @@ def test_what_the_client_does_not_have_is_sent(anna: Api, path: str, condition: 
 @pytest.mark.one_database
 @pytest.mark.parametrize("condition", ["{tag}", "*", '"x", {tag}', '"x",W/"y",{tag}'])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_write_on_the_current_version_is_done(
+def test_a_write_with_the_current_etag_is_done(
     anna: Api, path: str, method: str, condition: str
 ) -> None:
     headers = {"If-Match": condition.format(tag=etag(anna, path))}
@@ -65,7 +65,7 @@ def test_a_write_on_the_current_version_is_done(
 @pytest.mark.one_database
 @pytest.mark.parametrize("condition", ['"x"', "W/{tag}", "x", "", '"', "{bare}"])
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_a_write_on_another_version_is_not(
+def test_a_write_with_another_etag_is_answered_412(
     anna: Api, path: str, method: str, condition: str
 ) -> None:
     before = anna.get(path)
@@ -96,7 +96,7 @@ def test_a_header_on_several_lines_is_one_list(anna: Api, path: str) -> None:
     assert anna.client.patch(path, json={"title": "x"}, headers=headers).status_code == 200
 
 
-def test_of_racing_writers_of_one_version_one_wins(anna: Api, path: str) -> None:
+def test_one_of_the_racing_writers_of_a_version_wins(anna: Api, path: str) -> None:
     headers = {"If-Match": etag(anna, path)}
 
     def write(number: int) -> int:
@@ -106,7 +106,7 @@ def test_of_racing_writers_of_one_version_one_wins(anna: Api, path: str) -> None
         assert sorted(pool.map(write, range(8))) == [200] + [412] * 7
 
 
-def test_what_is_not_there_is_not_found_whatever_the_condition(anna: Api, boris: Api) -> None:
+def test_a_missing_task_is_not_found_despite_conditions(anna: Api, boris: Api) -> None:
     path = f"/tasks/{anna.create_task()['id']}"
     for headers in ({"If-Match": "*"}, {"If-Match": '"x"'}, {"If-None-Match": "*"}):
         check_problem(boris.get(path, headers=headers), 404, "not-found")

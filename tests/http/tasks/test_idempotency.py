@@ -22,7 +22,7 @@ def count_answers(settings: Settings) -> int:
     return int(count)
 
 
-def test_a_repeat_is_given_the_first_answer_and_creates_nothing(anna: Api) -> None:
+def test_a_repeat_gets_the_first_answer_and_creates_nothing(anna: Api) -> None:
     first = create(anna)
     anna.patch(first.headers["location"], json={"status": "завершена"})
     again = create(anna)
@@ -33,7 +33,7 @@ def test_a_repeat_is_given_the_first_answer_and_creates_nothing(anna: Api) -> No
     assert len(anna.get("/tasks").json()) == 1
 
 
-def test_a_repeat_is_the_same_when_it_says_the_defaults(anna: Api) -> None:
+def test_a_repeat_may_name_the_defaults(anna: Api) -> None:
     first = create(anna, " Buy bread ")
     assert create(anna, description="", status="новая").content == first.content
 
@@ -52,7 +52,7 @@ def test_a_key_with_another_body_is_refused(anna: Api) -> None:
     assert len(anna.get("/tasks").json()) == 1
 
 
-def test_of_racing_repeats_one_creates_and_all_are_given_its_answer(anna: Api) -> None:
+def test_racing_repeats_create_one_task_and_get_one_answer(anna: Api) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: create(anna), range(8)))
     assert {answer.status_code for answer in answers} == {201}
@@ -60,12 +60,12 @@ def test_of_racing_repeats_one_creates_and_all_are_given_its_answer(anna: Api) -
     assert len(anna.get("/tasks").json()) == 1
 
 
-def test_a_request_that_failed_may_be_mended_under_its_key(anna: Api) -> None:
+def test_a_corrected_request_may_reuse_the_key_of_a_failed_one(anna: Api) -> None:
     assert create(anna, "").status_code == 422
     assert create(anna, "Buy bread").status_code == 201
 
 
-def test_keys_are_ones_own(anna: Api, boris: Api) -> None:
+def test_a_key_belongs_to_one_user(anna: Api, boris: Api) -> None:
     hers, his = create(anna), create(boris, "Sell bread")
     assert (hers.status_code, his.status_code) == (201, 201)
     assert his.json()["user_id"] == boris.user_id
@@ -82,13 +82,13 @@ def test_a_key_is_forgotten_after_a_day(anna: Api, settings: Settings) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x7f", "é"])
-def test_a_key_that_is_none_is_refused(anna: Api, key: str) -> None:
+def test_a_malformed_key_is_refused(anna: Api, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode(), b"Authorization": f"Bearer {anna.token}".encode()}
     answer = anna.client.post("/tasks", json={"title": "x"}, headers=headers)
     assert faults(answer) == [("header", "/idempotency-key")]
 
 
-def test_keys_go_with_the_account(anna: Api, settings: Settings) -> None:
+def test_keys_are_deleted_with_the_account(anna: Api, settings: Settings) -> None:
     create(anna)
     anna.delete(f"/users/{anna.user_id}")
     assert count_answers(settings) == 0

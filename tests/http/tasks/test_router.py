@@ -71,9 +71,7 @@ def test_a_title_is_trimmed(anna: Api) -> None:
         ("x", ""),
     ],
 )
-def test_a_body_that_does_not_fit_is_refused_with_the_place(
-    anna: Api, body: object, place: str
-) -> None:
+def test_an_invalid_body_is_refused_with_the_place(anna: Api, body: object, place: str) -> None:
     assert faults(anna.post("/tasks", json=body)) == [("body", place)]
     assert anna.get("/tasks").json() == []
 
@@ -139,14 +137,14 @@ def test_a_deleted_task_is_gone(anna: Api) -> None:
     check_problem(anna.delete(f"/tasks/{task['id']}"), 404, "not-found")
 
 
-def test_the_id_of_a_deleted_task_is_not_given_again(anna: Api) -> None:
+def test_the_id_of_a_deleted_task_is_not_reused(anna: Api) -> None:
     task = anna.create_task()
     anna.delete(f"/tasks/{task['id']}")
     assert anna.create_task()["id"] > task["id"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-def test_somebody_elses_task_looks_like_none(anna: Api, boris: Api, method: str) -> None:
+def test_another_users_task_is_not_found(anna: Api, boris: Api, method: str) -> None:
     task = anna.create_task()
     body = {"title": "x", "description": "", "status": "новая"}
     options = {"json": body} if method in {"PUT", "PATCH"} else {}
@@ -161,15 +159,15 @@ def test_somebody_elses_task_looks_like_none(anna: Api, boris: Api, method: str)
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("task_id", ["0", "-1", str(2**53), str(2**63), str(10**30), "x", "1.5"])
-def test_an_id_that_can_not_be_is_refused(anna: Api, task_id: str) -> None:
+def test_an_invalid_id_is_refused(anna: Api, task_id: str) -> None:
     assert faults(anna.get(f"/tasks/{task_id}")) == [("path", "/task_id")]
 
 
-def test_the_largest_id_is_simply_not_there(anna: Api) -> None:
+def test_the_largest_id_is_not_found(anna: Api) -> None:
     check_problem(anna.get(f"/tasks/{2**53 - 1}"), 404, "not-found")
 
 
-def test_a_list_holds_ones_own_tasks_only(anna: Api, boris: Api) -> None:
+def test_a_list_has_own_tasks_only(anna: Api, boris: Api) -> None:
     hers = [anna.create_task("hers 1"), anna.create_task("hers 2")]
     his = [boris.create_task("his")]
     assert anna.get("/tasks").json() == hers
@@ -189,7 +187,7 @@ def test_a_list_is_filtered_by_status(anna: Api) -> None:
     assert anna.get("/tasks", params=both).json() == [tasks[0], tasks[2]]
 
 
-def test_links_lead_through_all_pages_and_keep_the_filter(anna: Api) -> None:
+def test_links_lead_through_all_pages_with_the_filter(anna: Api) -> None:
     wanted = [anna.create_task(str(number), status="завершена") for number in range(5)]
     anna.create_task("another")
     seen, path = [], "/tasks?status=завершена&limit=2"
@@ -230,7 +228,5 @@ def test_pages_neither_skip_nor_repeat_while_tasks_come_and_go(anna: Api) -> Non
         ("after=aWQ6OTk5OTk5OTk5OTk5OTk5OQ", "/after"),  # id:9999999999999999
     ],
 )
-def test_a_query_that_does_not_fit_is_refused_with_the_place(
-    anna: Api, query: str, place: str
-) -> None:
+def test_an_invalid_query_is_refused_with_the_place(anna: Api, query: str, place: str) -> None:
     assert faults(anna.get(f"/tasks?{query}")) == [("query", place)]

@@ -48,7 +48,7 @@ def test_a_text_is_found_in_upper_and_lower_case_and_literally(
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("q", ["\0", "x" * 201])
-def test_a_text_that_can_not_be_is_refused(anna: Api, q: str) -> None:
+def test_an_invalid_search_text_is_refused(anna: Api, q: str) -> None:
     assert faults(anna.get("/tasks", params={"q": q})) == [("query", "/q")]
 
 
@@ -57,7 +57,7 @@ def test_an_empty_text_is_no_search(anna: Api) -> None:
     assert search(anna, "") == ["x"]
 
 
-def test_what_was_changed_is_found_as_it_is_now(anna: Api) -> None:
+def test_a_changed_task_is_found_by_its_new_text(anna: Api) -> None:
     task = anna.create_task("old title", description="old text")
     anna.patch(f"/tasks/{task['id']}", json={"title": "new title"})
     assert [search(anna, q) for q in ("old title", "old text", "NEW")] == [
@@ -102,7 +102,7 @@ def test_equal_titles_are_ordered_by_id(anna: Api) -> None:
         assert [task["id"] for task in answer.json() + following.json()] == expected
 
 
-def test_the_total_is_of_what_is_searched_and_only_when_asked_for(anna: Api) -> None:
+def test_the_total_counts_the_matches_when_requested(anna: Api) -> None:
     for title in TITLES:
         anna.create_task(title)
     assert "x-total-count" not in anna.get("/tasks").headers
@@ -113,7 +113,7 @@ def test_the_total_is_of_what_is_searched_and_only_when_asked_for(anna: Api) -> 
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("order", ["name", "status", "", "--id", "id,title", "ID"])
-def test_an_order_that_is_none_is_refused(anna: Api, order: str) -> None:
+def test_an_unknown_order_is_refused(anna: Api, order: str) -> None:
     assert faults(anna.get("/tasks", params={"sort": order})) == [("query", "/sort")]
 
 
@@ -131,9 +131,7 @@ def cursor(anna: Api) -> str:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("path", ["/tasks?", "/tasks?sort=-title&", "/tasks?sort=id&", "/users?"])
-def test_a_cursor_is_of_use_for_its_own_list_and_order_only(
-    anna: Api, cursor: str, path: str
-) -> None:
+def test_a_cursor_is_for_its_own_list_and_order_only(anna: Api, cursor: str, path: str) -> None:
     assert anna.get(f"/tasks?sort=title&after={cursor}").status_code == 200
     assert faults(anna.get(f"{path}after={cursor}")) == [("query", "/after")]
 

@@ -60,7 +60,7 @@ def test_a_sharp_s_and_two_s_are_two_people(client: TestClient) -> None:
     assert client.post("/users", json={**ANNA, "email": "weiss@example.com"}).status_code == 201
 
 
-def test_of_ten_racing_registrations_of_one_email_one_wins(client: TestClient) -> None:
+def test_one_of_ten_racing_registrations_of_an_email_wins(client: TestClient) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: client.post("/users", json=ANNA), range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
@@ -90,7 +90,7 @@ def test_of_ten_racing_registrations_of_one_email_one_wins(client: TestClient) -
         ({"is_admin": True}, "/is_admin"),
     ],
 )
-def test_a_registration_that_does_not_fit_is_refused_with_the_place(
+def test_an_invalid_registration_is_refused_with_the_place(
     client: TestClient, change: dict[str, Any], place: str
 ) -> None:
     answer = client.post("/users", json={**ANNA, **change})
@@ -117,7 +117,7 @@ def test_a_password_is_any_8_to_128_characters(client: TestClient, password: str
     log_in(client, "anna@example.com", password)
 
 
-def test_everyone_logged_in_sees_all_accounts_without_passwords(anna: Api, boris: Api) -> None:
+def test_logged_in_users_see_all_accounts_without_passwords(anna: Api, boris: Api) -> None:
     users = anna.get("/users").json()
     assert [user["id"] for user in users] == [anna.user_id, boris.user_id]
     assert all(set(user) == {"id", "name", "email", "created_at"} for user in users)
@@ -131,11 +131,11 @@ def test_the_list_of_users_has_pages(anna: Api, boris: Api) -> None:
     assert "next" not in second.links
 
 
-def test_me_is_the_one_who_is_logged_in(anna: Api, boris: Api) -> None:
+def test_me_is_the_logged_in_user(anna: Api, boris: Api) -> None:
     assert anna.get("/users/me").json() == boris.get(f"/users/{anna.user_id}").json()
 
 
-def test_a_user_who_is_not_there_is_not_found(anna: Api) -> None:
+def test_an_unknown_user_is_not_found(anna: Api) -> None:
     check_problem(anna.get(f"/users/{anna.user_id + 1}"), 404, "not-found")
 
 
@@ -204,7 +204,7 @@ def test_the_case_of_ones_own_email_can_be_changed(anna: Api) -> None:
         ("DELETE", None),
     ],
 )
-def test_somebody_elses_account_can_not_be_changed(
+def test_another_users_account_can_not_be_changed(
     anna: Api, boris: Api, method: str, body: dict[str, str] | None
 ) -> None:
     before = anna.get("/users/me").json()
@@ -216,7 +216,7 @@ def test_somebody_elses_account_can_not_be_changed(
     log_in(anna.client, anna.email)
 
 
-def test_a_deleted_account_is_gone_with_its_tasks_and_logins(anna: Api, boris: Api) -> None:
+def test_a_deleted_account_is_gone_with_its_tasks_and_sessions(anna: Api, boris: Api) -> None:
     task = anna.create_task()
     second_login = log_in(anna.client, anna.email)
     answer = anna.delete(f"/users/{anna.user_id}")
@@ -228,7 +228,7 @@ def test_a_deleted_account_is_gone_with_its_tasks_and_logins(anna: Api, boris: A
     assert request_token(anna.client, anna.email).status_code == 401
 
 
-def test_the_id_of_a_deleted_account_is_not_given_again(anna: Api) -> None:
+def test_the_id_of_a_deleted_account_is_not_reused(anna: Api) -> None:
     anna.delete(f"/users/{anna.user_id}")
     successor = Api.register(anna.client, anna.email)
     assert successor.user_id > anna.user_id
