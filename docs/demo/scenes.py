@@ -131,7 +131,7 @@ def start(stage: Stage) -> None:
 
 def call(stage: Stage) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    session = readme.split("\n## A first session")[1].split("\n## ")[0]
+    session = readme.split("\n## First steps")[1].split("\n## ")[0]
     log_in, create, find, change, *_ = re.findall(r"```sh\n(.*?)```", session, re.DOTALL)
     stage.together = True
     stage.film.begin("Register and log in", "Регистрация и вход")

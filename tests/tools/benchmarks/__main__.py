@@ -1,4 +1,4 @@
-"""Measure everything and write it to docs/performance.md: `python -m tests.tools.benchmarks`."""
+"""Measure everything and write it to docs/benchmarks: `python -m tests.tools.benchmarks`."""
 
 import argparse
 import os

@@ -14,8 +14,8 @@ from tests.tools.benchmarks.contenders import CEILING, UV
 from tests.tools.benchmarks.operations import OPERATIONS
 from tests.tools.benchmarks.processes import PROCESSORS
 
-PAGE = ROOT / "docs/performance.md"
-PLOT = ROOT / "docs/performance.svg"
+PAGES = ROOT / "docs/benchmarks"
+PLOT = PAGES / "throughput.svg"
 PLOTTER = Path(__file__).parent / "plot.py"
 
 Ratios = dict[str, dict[str, list[float]]]
@@ -130,10 +130,11 @@ def plot(measured: Sequence[Measurement]) -> None:
 
 
 def write(section: str, text: str) -> None:
-    """Replace a section of the page, which is between two comments."""
-    page = PAGE.read_text()
-    before, start, rest = page.partition(f"<!-- {section} -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    if not start or not end:
-        raise ValueError(f"{PAGE} has no section {section}")
-    PAGE.write_text(f"{before}{start}\n{text}\n{end}{after}")
+    """Replace a section, between two comments, in the page of docs/benchmarks that has it."""
+    for path in PAGES.glob("*.md"):
+        before, start, rest = path.read_text().partition(f"<!-- {section} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if start and end:
+            path.write_text(f"{before}{start}\n{text}\n{end}{after}")
+            return
+    raise ValueError(f"no page in {PAGES} has the section {section}")
