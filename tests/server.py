@@ -1,4 +1,4 @@
-"""The service as a process of its own, on a port of the loopback interface."""
+"""The service on a port of the loopback interface, as a process of its own or in a thread."""
 
 import os
 import socket
@@ -8,8 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import httpx2
+import uvicorn
+from fastapi import FastAPI
 
 ROOT = Path(__file__).parents[1]
 FAST_HASHES = {"TASKAPI_PASSWORD_HASH_MEMORY": "32", "TASKAPI_PASSWORD_HASH_ITERATIONS": "1"}
@@ -40,6 +43,20 @@ def serve(folder: Path, *options: str, **variables: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=30)
+
+
+@contextmanager
+def serve_in_thread(app: FastAPI, protocol: str) -> Iterator[int]:
+    """Serve with uvicorn and its `--http`; yields the port, which accepts connections at once."""
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
