@@ -27,7 +27,7 @@ RUN --mount=type=cache,target=/uv/cache \
     --no-install-package mdurl --no-install-package pygments --no-install-package pyyaml \
     --no-install-package rich --no-install-package rich-toolkit \
     --no-install-package shellingham --no-install-package typer \
-    --no-install-package watchfiles --no-install-package websockets \
+    --no-install-package watchfiles \
     && rm .venv/.lock
 
 FROM build AS build-test
@@ -56,4 +56,5 @@ connection = Connection('127.0.0.1', 8000, timeout=2)\n\
 connection.request('GET', '/livez')\n\
 raise SystemExit(connection.getresponse().status != 200)"]
 # Docker kills what has not stopped after 10 seconds.
-CMD ["uvicorn", "taskapi.main:app", "--host", "0.0.0.0", "--timeout-graceful-shutdown", "8"]
+CMD ["uvicorn", "taskapi.main:app", "--http", "taskapi.http.protocol:HTTPProtocol", \
+     "--host", "0.0.0.0", "--timeout-graceful-shutdown", "8"]

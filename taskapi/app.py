@@ -17,13 +17,17 @@ from taskapi.database.engines import describe
 from taskapi.deps import Services, set_services
 from taskapi.http import exception_handlers as errors
 from taskapi.http.middleware import (
-    BodyLimitMiddleware,
     HeadMiddleware,
     RequestLoggingMiddleware,
     SecurityHeadersMiddleware,
 )
 from taskapi.http.openapi import HEADERS, DocumentedAPI
 from taskapi.http.pagination import Cursors
+from taskapi.http.request_limits import (
+    BodyLimitMiddleware,
+    HeadLimitMiddleware,
+    UpgradeMiddleware,
+)
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.keys import load_secret_keys
@@ -53,6 +57,9 @@ CROSS_ORIGIN_HEADERS = (
     "X-Request-ID",
 )
 """Request headers that CORS allows beyond the safelist."""
+
+MAX_TASK_BODY = 128 * 1024
+"""Bytes: the longest task, fully \\u-escaped, takes 120 KiB."""
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +108,13 @@ def _middleware(settings: Settings) -> list[Middleware]:
     )
     return [
         Middleware(StartupErrorMiddleware),
+        Middleware(UpgradeMiddleware),  # outside, so that every answer closes the connection
         Middleware(SecurityHeadersMiddleware),
         Middleware(RequestLoggingMiddleware),
         *([cross_origin] if settings.cors_origins else []),
         Middleware(HeadMiddleware),
-        Middleware(BodyLimitMiddleware),
+        Middleware(HeadLimitMiddleware),
+        Middleware(BodyLimitMiddleware, limits={"tasks": MAX_TASK_BODY}),
     ]
 
 

@@ -196,6 +196,12 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
         return cls(ErrorItem(part=part, pointer=pointer, detail=detail))
 
 
+class HeadTooLarge(Problem, status=431, slug="head-too-large"):
+    title = "Address or header fields too large"
+    description = "The address and the header fields are larger than the service accepts."
+    advice = "Send fewer or shorter query parameters and header fields, cookies among them."
+
+
 class TooManyRequests(RetryableProblem, status=429, slug="too-many-requests"):
     title = "Too many requests"
     description = "There were too many attempts from this address or at this account."

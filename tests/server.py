@@ -1,4 +1,4 @@
-"""The service as a process of its own, on a port of the loopback interface."""
+"""The service on a port of the loopback interface, as a process of its own or in a thread."""
 
 import os
 import socket
@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 import httpx2
+import uvicorn
+from fastapi import FastAPI
 
 from tests.waiting import HANG, wait_until
 
@@ -41,6 +44,20 @@ def serve(folder: Path, *options: str, **variables: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=HANG)
+
+
+@contextmanager
+def serve_in_thread(app: FastAPI, protocol: str) -> Iterator[int]:
+    """Serve with uvicorn and its `--http`; yields the port, which accepts connections at once."""
+    server = uvicorn.Server(uvicorn.Config(app, http=protocol, log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:

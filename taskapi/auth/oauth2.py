@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
 from taskapi.exceptions import (
+    ContentTooLarge,
     InvalidGrant,
     InvalidTokenRequest,
     Problem,
     TooManyRequests,
     Unavailable,
 )
-from taskapi.http.exception_handlers import PROBLEMS_BY_STATUS
 from taskapi.http.problem_details import ProblemDetails, respond
-from taskapi.models import NonBlankStr, Text
+from taskapi.http.request_limits import UnacceptableBody
+from taskapi.models import MAX_FIELDS, NonBlankStr, Text
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -120,7 +121,7 @@ class OAuth2Route(APIRoute):
 
         async def handle_form(request: Request) -> Response:
             try:
-                form = await request.form()
+                form = await request.form(max_files=0, max_fields=MAX_FIELDS)
                 if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
                     raise InvalidTokenRequest("A parameter is sent more than once.")
                 response = await handle(request)
@@ -138,9 +139,10 @@ def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Prob
     if isinstance(error, RequestValidationError):
         return _invalid_form(error)
     if error.status_code == 413:
-        kind, detail = PROBLEMS_BY_STATUS[413]
-        return kind(detail)
-    return InvalidTokenRequest("The form can't be read.")
+        return ContentTooLarge(error.detail)
+    if isinstance(error, UnacceptableBody):
+        return InvalidTokenRequest(error.detail)
+    return InvalidTokenRequest(f"The form can't be read, or has more than {MAX_FIELDS} fields.")
 
 
 def _invalid_form(error: RequestValidationError) -> InvalidTokenRequest:

@@ -20,8 +20,8 @@ from taskapi.exceptions import (
     UnsupportedMediaType,
 )
 from taskapi.http.etags import NotModified
-from taskapi.http.middleware import MAX_BODY_SIZE
 from taskapi.http.problem_details import respond
+from taskapi.http.request_limits import UnacceptableBody
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """The methods of RFC 9110 and RFC 5789 that routes of this service have."""
@@ -35,7 +35,6 @@ MESSAGES = {
 PROBLEMS_BY_STATUS: Mapping[int, tuple[type[Problem], str]] = {
     404: (NotFound, "There is nothing at this address."),
     405: (MethodNotAllowed, "This address does not support the method."),
-    413: (ContentTooLarge, f"The body is larger than {MAX_BODY_SIZE} bytes."),
 }
 
 
@@ -48,8 +47,11 @@ async def _handle_not_modified(_: Request, error: NotModified) -> Response:
 
 
 async def _handle_http_exception(request: Request, error: HTTPException) -> Response:
-    if error.status_code == 400:  # FastAPI's answer to a body that it fails to decode
-        detail = "This can't be read as what the Content-Type header says."
+    if error.status_code == 413:
+        return respond(request, ContentTooLarge(error.detail))
+    if error.status_code == 400:  # ours, or FastAPI's answer to a body that it fails to decode
+        undecodable = "This can't be read as what the Content-Type header says."
+        detail = error.detail if isinstance(error, UnacceptableBody) else undecodable
         return respond(request, InvalidRequest.at("body", "", detail))
     kind, detail = PROBLEMS_BY_STATUS[error.status_code]
     headers = {"Allow": ", ".join(_allowed_methods(request))} if error.status_code == 405 else None

@@ -1,20 +1,16 @@
-"""ASGI middleware for all routes: request log, security headers, HEAD and a limit for bodies."""
+"""ASGI middleware for all routes: request log, security headers and HEAD."""
 
 import asyncio
 import random
 import time
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskapi.exceptions import InternalError, Unavailable
 from taskapi.http.problem_details import REQUEST_ID, respond
 from taskapi.logging import logger
-
-MAX_BODY_SIZE = 256 * 1024
-"""In bytes. The longest possible task takes 120 KiB if each character is escaped as \\u…."""
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -117,30 +113,3 @@ class HeadMiddleware:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_without_body)
-
-
-class BodyLimitMiddleware:
-    """Raise 413 when more than `MAX_BODY_SIZE` bytes are read, with or without Content-Length.
-
-    FastAPI's `max_body_size` answers in plain text and bypasses the exception handlers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        left = MAX_BODY_SIZE
-
-        async def receive_within_limit() -> Message:
-            nonlocal left
-            message = await receive()
-            left -= len(message.get("body", b""))
-            if left < 0:
-                # FastAPI turns any other exception here into a 400.
-                raise HTTPException(413)
-            return message
-
-        await self._app(scope, receive_within_limit, send)

@@ -49,7 +49,7 @@ class Cursors:
         self._keys = keys
 
     def encode(self, order: str, position: CursorPosition) -> str:
-        content = json.dumps([order, *position]).encode()
+        content = json.dumps([order, *position], ensure_ascii=False).encode()
         return urlsafe_b64encode(_sign(self._keys[0], content) + content).decode().rstrip("=")
 
     def decode(self, order: str, cursor: str) -> CursorPosition | None:

@@ -3,7 +3,6 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from taskapi import exceptions
-from taskapi.http.middleware import MAX_BODY_SIZE
 from tests.api import Api, check_problem, faults
 
 pytestmark = pytest.mark.one_database
@@ -101,13 +100,6 @@ def test_a_body_that_is_not_json_is_invalid(anna: Api, body: bytes, detail: str)
     assert answer.json()["errors"][0]["detail"] == detail
 
 
-def test_a_body_up_to_the_limit_is_read_and_one_above_it_refused(anna: Api) -> None:
-    padding = b" " * (MAX_BODY_SIZE - len(b'{"title":"x"}'))
-    assert post(anna, b'{"title":"x"}' + padding, "application/json").status_code == 201
-    answer = post(anna, b'{"title":"x"} ' + padding, "application/json")
-    check_problem(answer, 413, "content-too-large")
-
-
 def test_a_pointer_escapes_the_names_in_it(anna: Api) -> None:
     answer = anna.post("/tasks", json={"title": "x", "a/b~c": 1})
     assert faults(answer) == [("body", "/a~1b~0c")]
@@ -125,7 +117,7 @@ def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
 
 
 def test_no_more_faults_are_listed_than_a_person_reads(anna: Api) -> None:
-    answer = anna.post("/tasks", json={"x" * 1000 + str(number): 1 for number in range(100)})
+    answer = anna.get("/tasks", params={"x" * 250 + str(number): 1 for number in range(50)})
     places = faults(answer)
     assert len(places) == exceptions.MAX_ERRORS
     assert all(len(pointer) <= exceptions.MAX_POINTER for _, pointer in places)
