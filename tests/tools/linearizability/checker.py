@@ -5,7 +5,8 @@ between its invocation and its return, and has the answer that a sequential mode
 is that of Wing and Gong (1993), with the cache of visited states of Lowe (2017).
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Generic, Protocol, TypeVar
@@ -16,7 +17,7 @@ Answer = tuple[int, Hashable]
 """A status code, and what the model says of the rest."""
 
 MAX_STATES = 300_000
-MAX_STATES_TO_MINIMIZE = 10_000
+MAX_STATES_TO_MINIMIZE = 3_000
 
 
 class Undecided(Exception):
@@ -95,7 +96,9 @@ def minimize(history: Sequence[Call[State]], initial: State) -> list[Call[State]
 
     The others may have taken effect or not: the contradiction does not depend on their outcome.
     """
-    calls = next(beginning for beginning in _beginnings(history) if not _may_be(beginning, initial))
+    ends = sorted(call.returned for call in history if call.answer)
+    end = bisect_left(ends, x=True, key=lambda end: not _may_be(_until(history, end), initial))
+    calls = _until(history, ends[min(end, len(ends) - 1)])
     for number in reversed(range(len(calls))):
         fewer = [*calls[:number], calls[number].forget(), *calls[number + 1 :]]
         if not _may_be(fewer, initial):
@@ -103,13 +106,10 @@ def minimize(history: Sequence[Call[State]], initial: State) -> list[Call[State]
     return [call for call in calls if call.answer]
 
 
-def _beginnings(history: Sequence[Call[State]]) -> Iterator[list[Call[State]]]:
-    """Cut the history off after each return, at which other calls are under way."""
-    calls = sorted(history, key=lambda call: call.invoked)
-    for end in sorted(call.returned for call in calls if call.answer):
-        yield [
-            call if call.returned <= end else call.forget() for call in calls if call.invoked < end
-        ]
+def _until(history: Sequence[Call[State]], end: float) -> list[Call[State]]:
+    """Cut the history off at a time, when other calls are under way."""
+    calls = [call if call.returned <= end else call.forget() for call in history]
+    return sorted((call for call in calls if call.invoked < end), key=lambda call: call.invoked)
 
 
 def _may_be(history: Sequence[Call[State]], initial: State) -> bool:
