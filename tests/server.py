@@ -27,13 +27,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(folder: Path, *options: str, **variables: str) -> Iterator[str]:
+def serve(
+    folder: Path, *options: str, application: str = "taskapi.main:app", **variables: str
+) -> Iterator[str]:
     """Serve with uvicorn from `folder`, where the database and `server.log` appear; yields the URL.
 
     `variables` are settings; `options` are uvicorn's.
     """
     port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "taskapi.main:app", f"--port={port}", *options]
+    command = [sys.executable, "-m", "uvicorn", application, f"--port={port}", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **FAST_HASHES, **variables}
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -1,0 +1,57 @@
+"""The service with a fault in it, which the check must find: `FAULT` names the fault.
+
+FAULT=unlocked uv run uvicorn tests.tools.linearizability.faults:app
+"""
+
+import os
+import re
+import time
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from sqlalchemy import Connection
+
+from taskapi.auth.service import is_live
+from taskapi.main import app
+from taskapi.security.access_tokens import AccessToken
+
+__all__ = ["app"]
+
+ROW_LOCK = re.compile(r" FOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
+
+REMEMBERED_SECONDS = 0.2
+
+
+def unlocked() -> None:
+    """Statements of PostgreSQL lock no rows but those that they change."""
+    execute = psycopg.Cursor.execute
+
+    def execute_without_locks(self: Any, query: Any, *arguments: Any, **options: Any) -> Any:
+        if isinstance(query, str):
+            query = ROW_LOCK.sub("", query)
+        return execute(self, query, *arguments, **options)
+
+    psycopg.Cursor.execute = execute_without_locks  # type: ignore[method-assign]
+
+
+def remembered() -> None:
+    """Each process remembers for a moment that a session has not ended."""
+    seen: dict[int, float] = {}
+
+    def remember(connection: Connection, token: AccessToken) -> bool:
+        now = time.monotonic()
+        if seen.get(token.session_id, 0) + REMEMBERED_SECONDS > now:
+            return True
+        if not is_live(connection, token):
+            return False
+        seen[token.session_id] = now
+        return True
+
+    patch("taskapi.auth.deps.is_live", remember).start()
+
+
+FAULTS = {"unlocked": unlocked, "remembered": remembered}
+
+if name := os.environ.get("FAULT"):
+    FAULTS[name]()

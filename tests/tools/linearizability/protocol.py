@@ -1,0 +1,156 @@
+"""The operations of the model as HTTP requests, and the answers as the model writes them."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+
+import httpx2
+import jwt
+
+from tests.api import PASSWORD
+from tests.tools.linearizability.checker import Answer
+from tests.tools.linearizability.model import (
+    INVALID_GRANT,
+    Account,
+    AccountOperation,
+    ChangeEmail,
+    ChangeName,
+    ChangePassword,
+    ChangeTask,
+    CreateTask,
+    DeleteAccount,
+    DeleteTask,
+    EndOtherSessions,
+    EndSession,
+    InSession,
+    ListSessions,
+    ListTasks,
+    LogIn,
+    ReadAccount,
+    Refresh,
+    Revoke,
+    Task,
+)
+
+FORGED = -1
+"""The number of a refresh token that is not the successor which others were given."""
+
+
+REQUESTS: Mapping[type[InSession], tuple[str, str, tuple[str, ...]]] = {
+    ListSessions: ("GET", "/auth/sessions?limit=100", ()),
+    EndSession: ("DELETE", "/auth/sessions/{session_id}", ()),
+    EndOtherSessions: ("DELETE", "/auth/sessions", ()),
+    ReadAccount: ("GET", "/users/me", ()),
+    ChangePassword: ("PATCH", "/users/{user_id}", ("password",)),
+    ChangeEmail: ("PATCH", "/users/{user_id}", ("email",)),
+    ChangeName: ("PATCH", "/users/{user_id}", ("name",)),
+    DeleteAccount: ("DELETE", "/users/{user_id}", ()),
+    ListTasks: ("GET", "/tasks?limit=100&total=true", ()),
+    CreateTask: ("POST", "/tasks", ("title",)),
+    ChangeTask: ("PATCH", "/tasks/{task_id}", ("description",)),
+    DeleteTask: ("DELETE", "/tasks/{task_id}", ()),
+}
+"""Method, path, and the operation's fields that are the body."""
+
+
+@dataclass
+class Tokens:
+    """What the clients know of a session."""
+
+    access_token: str
+    refresh_tokens: list[str]
+
+    @property
+    def session_id(self) -> int:
+        claims = jwt.decode(self.access_token, options={"verify_signature": False})
+        return int(claims["sid"])
+
+
+@dataclass
+class Known:
+    """What the clients know of the account; they tell each other."""
+
+    user_id: int
+    sessions: dict[int, Tokens] = field(default_factory=dict)
+    task_ids: dict[str, int] = field(default_factory=dict)
+
+    def ids(self, operation: InSession) -> dict[str, int]:
+        """Return those in the operation's path."""
+        ids = {"user_id": self.user_id}
+        if isinstance(operation, EndSession):
+            ids["session_id"] = self.sessions[operation.ended].session_id
+        if isinstance(operation, ChangeTask | DeleteTask):
+            ids["task_id"] = self.task_ids[operation.title]
+        return ids
+
+
+async def register(client: httpx2.AsyncClient, email: str) -> tuple[Account, Known]:
+    user = {"name": "Anna", "email": email, "password": PASSWORD}
+    created = (await client.post("/users", json=user)).raise_for_status().json()
+    return Account(email, PASSWORD), Known(created["id"])
+
+
+async def send(
+    client: httpx2.AsyncClient, known: Known, operation: AccountOperation
+) -> httpx2.Response:
+    if isinstance(operation, LogIn):
+        form = {
+            "grant_type": "password",
+            "username": operation.email,
+            "password": operation.password,
+        }
+        agent = {"User-Agent": str(operation.session)}
+        return await client.post("/auth/token", data=form, headers=agent)
+    tokens = known.sessions[operation.session]
+    if isinstance(operation, Refresh):
+        token = tokens.refresh_tokens[operation.token]
+        form = {"grant_type": "refresh_token", "refresh_token": token}
+        return await client.post("/auth/token", data=form)
+    if isinstance(operation, Revoke):
+        return await client.post("/auth/revoke", data={"token": tokens.refresh_tokens[-1]})
+    method, path, names = REQUESTS[type(operation)]
+    headers = {"Authorization": f"Bearer {tokens.access_token}"}
+    path = path.format_map(known.ids(operation))
+    body = {name: getattr(operation, name) for name in names}
+    return await client.request(method, path, json=body or None, headers=headers)
+
+
+def read(known: Known, operation: AccountOperation, response: httpx2.Response) -> Answer | None:
+    """Return the answer, and remember what it tells. None for 503: it may have been done or not."""
+    status = response.status_code
+    if status == 503:
+        return None
+    if status in {200, 201} and response.content:
+        return status, _read_content(known, operation, response)
+    if isinstance(operation, LogIn | Refresh) and response.json()["error"] == "invalid_grant":
+        return INVALID_GRANT
+    return status, None
+
+
+def _read_content(known: Known, operation: AccountOperation, response: httpx2.Response) -> Hashable:
+    content = response.json()
+    match operation:
+        case LogIn() | Refresh():
+            return _read_tokens(known, operation, content)
+        case ListSessions():
+            return frozenset(int(session["client"]) for session in content)
+        case ListTasks():
+            tasks = frozenset((task["title"], task["description"]) for task in content)
+            return int(response.headers["X-Total-Count"]), tasks
+        case CreateTask() | ChangeTask():
+            known.task_ids[content["title"]] = content["id"]
+            version = int(response.headers["ETag"].strip('"'))
+            return Task(content["title"], content["description"], version)
+    return content["name"], content["email"]
+
+
+def _read_tokens(known: Known, operation: LogIn | Refresh, content: dict[str, str]) -> int:
+    """Return the number of the refresh token."""
+    access_token, refresh_token = content["access_token"], content["refresh_token"]
+    if isinstance(operation, LogIn):
+        known.sessions[operation.session] = Tokens(access_token, [refresh_token])
+        return 0
+    number = operation.token + 1
+    refresh_tokens = known.sessions[operation.session].refresh_tokens
+    if number == len(refresh_tokens):
+        refresh_tokens.append(refresh_token)
+    return number if refresh_tokens[number] == refresh_token else FORGED
