@@ -106,6 +106,7 @@ def test_a_migration_that_makes_a_table_anew_keeps_the_rows_that_refer_to_it(
     assert anna.get("/tasks").json() == [task]
 
 
+@pytest.mark.own_database
 def test_a_generated_migration_that_recreates_a_table_reuses_no_id(
     anna: Api, settings: Settings, tmp_path: Path
 ) -> None:
