@@ -1,11 +1,9 @@
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi.database import core
 from taskapi.database.engines import open_engine
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
@@ -51,21 +49,3 @@ def test_a_locked_database_is_temporarily_unavailable(
     assert anna.get(f"/tasks/{task['id']}").json() == task
     connection.execute("ROLLBACK")
     assert anna.delete(f"/tasks/{task['id']}").status_code == 204
-
-
-def test_a_request_that_waits_too_long_for_a_thread_is_unavailable(
-    start: Callable[[Settings], TestClient],
-    settings: Settings,
-    connection: sqlite3.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(core, "QUEUE_TIMEOUT", 0.05)
-    patient = {"database_url": settings.database_url + "?timeout=0.5"}
-    anna = Api.register(start(settings.model_copy(update=patient)), "anna@example.com")
-    connection.execute("BEGIN IMMEDIATE")
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda _: anna.post("/tasks", json={"title": "x"}), range(4)))
-    details = {check_problem(answer, 503, "unavailable")["detail"] for answer in answers}
-    assert "The database is too busy." in details
-    connection.execute("ROLLBACK")
-    assert anna.get("/tasks").json() == []

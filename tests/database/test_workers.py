@@ -15,6 +15,7 @@ import pytest
 from httpx2 import Response
 from sqlalchemy import Connection
 
+from taskapi.database import core
 from taskapi.database.core import Database
 from taskapi.database.engines import database_file
 from taskapi.database.workers import Job, WorkerPool, deliver
@@ -103,6 +104,52 @@ def test_shutdown_waits_for_all_threads_together_at_most_its_timeout() -> None:
 
     assert asyncio.run(run()) < 1.5
     stuck.set()
+
+
+@pytest.mark.database("sqlite")
+def test_a_request_that_waits_too_long_for_a_thread_is_unavailable(
+    anna: Api, boris: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, end = Event(), Event()
+
+    def keep_the_writer(*_: object) -> None:
+        begun.set()
+        end.wait(30)
+
+    monkeypatch.setattr(users_service, "delete_user", keep_the_writer)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(boris.delete, f"/users/{boris.user_id}")
+        begun.wait(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(core, "QUEUE_TIMEOUT", 0.01)
+            refused = anna.post("/tasks", json={"title": "x"})
+        end.set()
+        assert running.result().status_code == 204
+    problem = check_problem(refused, 503, "unavailable")
+    assert problem["detail"] == "The database is too busy."
+    assert refused.headers["retry-after"] == "1"
+    assert anna.get("/tasks").json() == []
+
+
+def test_a_running_job_does_not_expire() -> None:
+    begun, end = Event(), Event()
+
+    def function(_: object) -> str:
+        begun.set()
+        end.wait(30)
+        return "done"
+
+    async def run() -> str:
+        pool = WorkerPool(1, run_batch)
+        job = Job(function, writes=True)
+        pool.submit(job)
+        await asyncio.to_thread(begun.wait, 30)
+        result = asyncio.create_task(job.result(0))
+        await asyncio.sleep(0)  # the task starts, and sets its timer
+        asyncio.get_running_loop().call_later(0.01, end.set)
+        return await result
+
+    assert asyncio.run(run()) == "done"
 
 
 def run_batch(pool: WorkerPool, first: Job[Any]) -> None:
