@@ -88,9 +88,7 @@ def test_a_target_with_rows_is_not_changed(
     assert execute(target, "SELECT count(*) FROM tasks") == [(0,)]
 
 
-def test_a_row_that_the_target_refuses_leaves_it_empty(
-    anna: Api, source: Path, target: str
-) -> None:
+def test_a_refused_row_rolls_back_the_copy(anna: Api, source: Path, target: str) -> None:
     anna.create_task()
     with sqlite3.connect(source) as connection:
         connection.execute("UPDATE tasks SET title = 'NUL ' || char(0)")
@@ -109,7 +107,7 @@ def test_missing_rows_are_noticed(anna: Api, source: Path, target: str) -> None:
     assert execute(target, "SELECT count(*) FROM users") == [(0,)]
 
 
-def test_schemas_that_differ_are_refused(anna: Api, source: Path, target: str) -> None:
+def test_different_schemas_are_refused(anna: Api, source: Path, target: str) -> None:
     assert anna.get("/users/me").status_code == 200
     execute(target, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
     with pytest.raises(CopyError, match="PostgreSQL: the schema is that of a newer version"):

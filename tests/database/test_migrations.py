@@ -24,12 +24,12 @@ Start = Callable[[Settings], TestClient]
 CreateDatabase = Callable[[], str]
 
 
-def test_the_code_knows_all_revisions_without_alembic() -> None:
+def test_revisions_match_the_migration_scripts() -> None:
     script = ScriptDirectory.from_config(migrations.config_for(""))
     assert [each.revision for each in script.walk_revisions()] == list(REVISIONS)
 
 
-def test_the_migrations_make_the_schema_that_the_models_declare(
+def test_migrations_match_the_models(
     create_database: CreateDatabase,
 ) -> None:
     migrated, declared = create_database(), create_database()
@@ -56,7 +56,7 @@ def test_every_migration_goes_down_and_up_again(create_database: CreateDatabase)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_rows_of_every_release_are_kept(
+def test_rows_of_every_release_are_migrated(
     create_database: CreateDatabase, settings: Settings, start: Start, revision: str
 ) -> None:
     """A new migration needs rows in `tests/released`, made by hand for the tables as they are."""
@@ -83,7 +83,7 @@ def test_rows_of_every_release_are_kept(
 
 
 @pytest.mark.own_database
-def test_a_migration_that_makes_a_table_anew_keeps_the_rows_that_refer_to_it(
+def test_batch_migrations_keep_referring_rows(
     anna: Api, settings: Settings, tmp_path: Path
 ) -> None:
     task = anna.create_task()
@@ -135,9 +135,7 @@ def test_a_generated_migration_that_recreates_a_table_reuses_no_id(
     assert anna.create_task()["id"] == deleted + 1
 
 
-def test_the_schema_can_be_printed_for_another_to_run(
-    create_database: CreateDatabase, tmp_path: Path
-) -> None:
+def test_migrations_can_be_printed_as_sql(create_database: CreateDatabase, tmp_path: Path) -> None:
     url, printed = create_database(), create_database()
     config = migrations.config_for(url)
     with (tmp_path / "schema.sql").open("w") as file:

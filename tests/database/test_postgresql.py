@@ -69,7 +69,7 @@ def test_the_service_can_start_before_its_database(
     assert client.get("/readyz").status_code == 200
 
 
-def test_a_standby_that_can_only_read_is_unavailable_for_writing(
+def test_a_read_only_standby_is_unavailable_for_writes(
     anna: Api, start: Start, settings: Settings
 ) -> None:
     task = anna.create_task()
@@ -80,7 +80,7 @@ def test_a_standby_that_can_only_read_is_unavailable_for_writing(
 
 
 @pytest.mark.own_database
-def test_a_connection_to_what_is_a_standby_now_is_not_used_again(
+def test_connections_to_a_demoted_primary_are_dropped(
     anna: Api, settings: Settings, postgresql: PostgreSQL
 ) -> None:
     name = database_name(settings.database_url)
@@ -108,9 +108,7 @@ def test_a_server_without_free_connections_is_unavailable(
     assert other.get("/tasks").json() == []
 
 
-def test_a_statement_that_takes_too_long_is_given_up(
-    anna: Api, start: Start, settings: Settings
-) -> None:
+def test_long_statements_time_out(anna: Api, start: Start, settings: Settings) -> None:
     task = anna.create_task()
     for pooling in (False, True):
         hurried = {"database_statement_timeout": 1, "database_transaction_pooling": pooling}
@@ -123,7 +121,7 @@ def test_a_statement_that_takes_too_long_is_given_up(
     assert anna.get("/tasks").json() == [task]
 
 
-def test_serialization_failures_are_tried_again(start: Start, settings: Settings) -> None:
+def test_serialization_failures_are_retried(start: Start, settings: Settings) -> None:
     client = start(with_default(settings, "isolation", "serializable"))
     anna = Api.register(client, "anna@example.com")
     path = f"/tasks/{anna.create_task()['id']}"
@@ -137,7 +135,7 @@ def test_serialization_failures_are_tried_again(start: Start, settings: Settings
     assert len(changed) > 12
 
 
-def test_a_deadlock_is_tried_again(anna: Api, settings: Settings) -> None:
+def test_deadlocks_are_retried(anna: Api, settings: Settings) -> None:
     anna.create_task()
     engine = open_engine(settings.database_url)
     name = database_name(settings.database_url)
@@ -154,9 +152,7 @@ def test_a_deadlock_is_tried_again(anna: Api, settings: Settings) -> None:
 
 
 @pytest.mark.own_database
-def test_a_database_that_can_not_hold_every_character_is_refused(
-    settings: Settings, postgresql: PostgreSQL
-) -> None:
+def test_databases_must_be_utf8(settings: Settings, postgresql: PostgreSQL) -> None:
     """Failed: the driver gave bytes, which migrations stumbled over."""
     name = database_name(settings.database_url)
     options = "ENCODING SQL_ASCII LOCALE 'C' TEMPLATE template0"

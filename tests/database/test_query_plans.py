@@ -59,9 +59,7 @@ def test_a_page_is_one_range_of_an_index_on_the_users_tasks(connection: Connecti
         assert not re.search("Seq Scan|Bitmap|Sort|SCAN|TEMP B-TREE", explained), explained
 
 
-def test_the_statement_of_a_list_is_compiled_once(
-    anna: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_list_statements_are_compiled_once(anna: Api, caplog: pytest.LogCaptureFixture) -> None:
     """Failed: PostgreSQL's way to name the owner had no key in the cache of statements."""
     with caplog.at_level("INFO", "sqlalchemy.engine.Engine"):
         for _ in range(2):

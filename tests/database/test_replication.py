@@ -45,7 +45,7 @@ def waiting_commits(url: str) -> list[str]:
     return [str(pid) for (pid,) in execute(url, query)]
 
 
-def test_a_repeat_is_not_acknowledged_before_the_write_that_it_repeats_is_replicated(
+def test_repeats_wait_for_the_replication_of_the_first_write(
     without_standby: Api, settings: Settings, postgresql: PostgreSQL
 ) -> None:
     """Failed: the repeat only read what was done here, and for that nothing waits. Had the server
@@ -67,7 +67,7 @@ def test_a_repeat_is_not_acknowledged_before_the_write_that_it_repeats_is_replic
     assert len(anna.get("/tasks").json()) == 1
 
 
-def test_a_commit_that_waits_too_long_for_its_standby_is_given_up(
+def test_commits_waiting_for_a_standby_time_out(
     without_standby: Api, start: Start, settings: Settings, postgresql: PostgreSQL
 ) -> None:
     """Failed: PostgreSQL's statement timeout does not end this wait, and a server that hangs has
@@ -80,7 +80,7 @@ def test_a_commit_that_waits_too_long_for_its_standby_is_given_up(
     api.create_task()
 
 
-def test_a_server_process_that_hangs_is_left(anna: Api, start: Start, settings: Settings) -> None:
+def test_a_hanging_server_process_is_abandoned(anna: Api, start: Start, settings: Settings) -> None:
     service = start(settings.model_copy(update={"database_statement_timeout": 1}))
     api = Api(service, anna.user_id, anna.email, anna.token)
     api.create_task()

@@ -22,7 +22,7 @@ def connection(settings: Settings, client: TestClient) -> Iterator[sqlite3.Conne
     connection.close()
 
 
-def test_sqlite_is_set_up_to_lose_nothing(
+def test_sqlite_is_configured_for_durability(
     connection: sqlite3.Connection, settings: Settings
 ) -> None:
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -36,7 +36,7 @@ def test_sqlite_is_set_up_to_lose_nothing(
     assert pragmas == [1, 2, 5000]
 
 
-def test_a_locked_database_is_temporarily_unavailable(
+def test_a_locked_database_is_unavailable(
     start: Callable[[Settings], TestClient], settings: Settings, connection: sqlite3.Connection
 ) -> None:
     impatient = {"database_url": settings.database_url + "?timeout=0.05"}

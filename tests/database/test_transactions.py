@@ -14,7 +14,7 @@ from tests.databases import execute
 STATUSES = ["новая", "в процессе", "завершена"]
 
 
-def test_the_database_itself_refuses_any_other_status(anna: Api, settings: Settings) -> None:
+def test_the_database_refuses_unknown_statuses(anna: Api, settings: Settings) -> None:
     anna.create_task(status="в процессе")
     assert execute(settings.database_url, "SELECT status FROM tasks") == [("в процессе",)]
     with pytest.raises(IntegrityError, match="ck_tasks_status"):
@@ -27,9 +27,7 @@ def test_passwords_are_stored_as_argon2id_hashes(settings: Settings) -> None:
     assert stored.startswith("$argon2id$v=19$m=32,t=1,p=")
 
 
-def test_a_constraint_that_a_fault_of_ours_violates_is_not_called_unavailability(
-    client: TestClient, settings: Settings
-) -> None:
+def test_integrity_errors_are_not_unavailability(client: TestClient, settings: Settings) -> None:
     assert client.get("/readyz").status_code == 200
     database = Database(settings)
 
@@ -41,7 +39,7 @@ def test_a_constraint_that_a_fault_of_ours_violates_is_not_called_unavailability
     database.close()
 
 
-def test_racing_updates_never_tear_a_task(anna: Api) -> None:
+def test_racing_updates_do_not_mix(anna: Api) -> None:
     path = f"/tasks/{anna.create_task()['id']}"
     versions = [
         {"title": status, "description": status * 100, "status": status} for status in STATUSES
@@ -57,7 +55,7 @@ def test_racing_updates_never_tear_a_task(anna: Api) -> None:
     assert {field: task[field] for field in versions[0]} in versions
 
 
-def test_racing_patches_of_different_fields_all_stay(anna: Api) -> None:
+def test_racing_patches_of_different_fields_all_apply(anna: Api) -> None:
     path = f"/tasks/{anna.create_task()['id']}"
     patches = [{"title": "new"}, {"description": "new"}, {"status": "завершена"}]
     with ThreadPoolExecutor(3) as pool:
@@ -66,7 +64,7 @@ def test_racing_patches_of_different_fields_all_stay(anna: Api) -> None:
     assert (task["title"], task["description"], task["status"]) == ("new", "new", "завершена")
 
 
-def test_of_racing_deletes_one_is_told_that_it_deleted(anna: Api) -> None:
+def test_one_of_racing_deletes_succeeds(anna: Api) -> None:
     for _ in range(5):
         path = f"/tasks/{anna.create_task()['id']}"
         with ThreadPoolExecutor(6) as pool:
@@ -86,9 +84,7 @@ def test_a_task_can_be_updated_while_it_is_deleted(anna: Api) -> None:
         check_problem(anna.get(path), 404, "not-found")
 
 
-def test_nothing_is_created_for_a_user_who_is_deleted_meanwhile(
-    anna: Api, settings: Settings
-) -> None:
+def test_no_task_outlives_its_deleted_user(anna: Api, settings: Settings) -> None:
     with ThreadPoolExecutor(6) as pool:
         creations = [pool.submit(anna.post, "/tasks", json={"title": "x"}) for _ in range(5)]
         assert pool.submit(anna.delete, f"/users/{anna.user_id}").result().status_code == 204

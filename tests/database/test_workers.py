@@ -40,7 +40,7 @@ def locked(settings: Settings) -> Iterator[None]:
 
 
 @pytest.mark.database("sqlite")
-def test_requests_that_fail_harm_none_that_are_committed_with_them(
+def test_failed_requests_do_not_affect_their_batch(
     anna: Api, boris: Api, settings: Settings
 ) -> None:
     tasks = [anna.create_task(str(number)) for number in range(4)]
@@ -74,7 +74,7 @@ def test_requests_that_fail_harm_none_that_are_committed_with_them(
 
 @pytest.mark.own_database
 @pytest.mark.database("sqlite")
-def test_a_request_that_fails_halfway_leaves_nothing_behind(anna: Api, settings: Settings) -> None:
+def test_a_request_that_fails_halfway_writes_nothing(anna: Api, settings: Settings) -> None:
     """The task is written first. The database then refuses the row for its Idempotency-Key."""
     refuse = "CREATE TRIGGER refuse BEFORE INSERT ON idempotent_answers BEGIN SELECT RAISE({}); END"
     for how in ("ABORT, 'no'", "ROLLBACK, 'no'"):

@@ -17,11 +17,11 @@ SNAPSHOT = (ROOT / "docs/openapi.json").read_text()
 Json = dict[str, Any]
 
 
-def test_no_change_breaks_the_clients_of_the_committed_document() -> None:
+def test_no_change_breaks_clients() -> None:
     assert breaking_changes(json.loads(SNAPSHOT), app.openapi()) == []
 
 
-def test_the_committed_document_is_what_is_served(client: TestClient) -> None:
+def test_the_committed_document_is_served(client: TestClient) -> None:
     assert client.get("/openapi.json").json() == json.loads(SNAPSHOT)
     assert render() == SNAPSHOT, (
         "run: uv run python -m tests.documents.contract > docs/openapi.json"
@@ -72,15 +72,13 @@ def schema(document: Json, name: str) -> Json:
         (lambda d: d["paths"]["/tasks"]["get"].update(operationId="x"), "another operationId"),
     ],
 )
-def test_a_change_that_breaks_clients_is_told(
-    change: Callable[[Json], object], message: str
-) -> None:
+def test_breaking_changes_are_detected(change: Callable[[Json], object], message: str) -> None:
     changed = copy.deepcopy(app.openapi())
     change(changed)
     assert message in "\n".join(breaking_changes(app.openapi(), changed))
 
 
-def test_an_addition_breaks_nobody() -> None:
+def test_additions_are_not_breaking() -> None:
     grown = copy.deepcopy(app.openapi())
     grown["paths"]["/new"] = {"get": {"operationId": "x", "responses": {}}}
     schema(grown, "TaskPublic")["properties"]["new"] = {"type": "string"}
@@ -94,7 +92,7 @@ def test_an_addition_breaks_nobody() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_every_operation_is_told_whole(operation: object) -> None:
+def test_operations_are_fully_documented(operation: object) -> None:
     told = documented(app)[str(operation)]
     tags = {tag["name"] for tag in app.openapi()["tags"] if tag["description"]}
     assert told["operationId"].replace("_", " ").title() == told["summary"]
@@ -116,7 +114,7 @@ def test_descriptions_do_not_come_from_docstrings() -> None:
             assert route.endpoint.__doc__ is None
 
 
-def test_the_document_names_server_contact_licence_and_version() -> None:
+def test_the_document_has_metadata() -> None:
     document = app.openapi()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert document["info"]["version"] == project["version"]
@@ -125,7 +123,7 @@ def test_the_document_names_server_contact_licence_and_version() -> None:
     assert document["servers"][0]["url"] == "/"
 
 
-def test_statuses_have_names_for_languages_without_cyrillic_ones() -> None:
+def test_statuses_have_latin_names() -> None:
     status = schema(app.openapi(), "TaskStatus")
     assert status["enum"] == ["новая", "в процессе", "завершена"]
     assert status["x-enum-varnames"] == ["NEW", "IN_PROGRESS", "DONE"]
@@ -151,12 +149,12 @@ def unbounded(node: Any, path: str = "") -> list[str]:
     return found
 
 
-def test_every_string_integer_and_array_has_its_bounds() -> None:
+def test_schemas_are_bounded() -> None:
     assert unbounded(app.openapi()) == []
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_every_request_and_answer_has_an_example(operation: object) -> None:
+def test_requests_and_responses_have_examples(operation: object) -> None:
     told = documented(app)[str(operation)]
     for message in (told.get("requestBody", {}), *told["responses"].values()):
         for content in message.get("content", {}).values():

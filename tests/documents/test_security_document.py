@@ -3,7 +3,7 @@ import re
 from tests.server import ROOT
 
 
-def test_every_test_that_the_document_names_exists() -> None:
+def test_named_tests_exist() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/security.md").read_text()))
     files = (path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     existing = {name for text in files for name in re.findall(r"def (test_\w+)", text)}

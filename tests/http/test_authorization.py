@@ -27,13 +27,13 @@ def call(operation: Operation, caller: Api, owner: Api, task_id: int) -> Respons
     return caller.request(operation.method, path, **operation.options)
 
 
-def test_every_operation_is_known_here(client: TestClient) -> None:
+def test_the_table_has_every_operation(client: TestClient) -> None:
     assert isinstance(client.app, FastAPI)
     assert sorted(documented(client.app)) == sorted(map(str, OPERATIONS))
 
 
 @each_operation
-def test_the_document_says_who_needs_to_log_in(client: TestClient, operation: Operation) -> None:
+def test_the_document_names_private_operations(client: TestClient, operation: Operation) -> None:
     assert isinstance(client.app, FastAPI)
     declared = documented(client.app)[str(operation)]
     assert bool(declared.get("security")) is not operation.public
@@ -42,12 +42,12 @@ def test_the_document_says_who_needs_to_log_in(client: TestClient, operation: Op
 
 
 @each_operation
-def test_the_owner_may(anna: Api, task_id: int, operation: Operation) -> None:
+def test_owners_may_call_every_operation(anna: Api, task_id: int, operation: Operation) -> None:
     assert call(operation, anna, anna, task_id).status_code == operation.success
 
 
 @each_operation
-def test_nobody_may_what_is_not_public(anna: Api, task_id: int, operation: Operation) -> None:
+def test_private_operations_require_a_token(anna: Api, task_id: int, operation: Operation) -> None:
     path = path_of(operation, anna, task_id)
     answer = anna.client.request(operation.method, path, **operation.options)
     if operation.public:
@@ -58,7 +58,7 @@ def test_nobody_may_what_is_not_public(anna: Api, task_id: int, operation: Opera
 
 
 @each_operation
-def test_another_user_may_not_what_is_the_owners(
+def test_strangers_cannot_reach_what_an_owner_has(
     anna: Api, boris: Api, task_id: int, operation: Operation
 ) -> None:
     before = anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()
@@ -68,7 +68,7 @@ def test_another_user_may_not_what_is_the_owners(
 
 
 @each_operation
-def test_a_dead_token_opens_nothing(anna: Api, boris: Api, operation: Operation) -> None:
+def test_tokens_of_deleted_users_are_refused(anna: Api, boris: Api, operation: Operation) -> None:
     task_id = boris.create_task()["id"]
     anna.delete(f"/users/{anna.user_id}")
     answer = call(operation, anna, boris, task_id)

@@ -37,7 +37,7 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.usefixtures("tokens")
-def test_set_back_nobody_is_logged_out(clock: Clock, anna: Api) -> None:
+def test_a_clock_set_back_ends_no_session(clock: Clock, anna: Api) -> None:
     task = anna.create_task()
     clock.moment -= 30 * DAY
     path = f"/tasks/{task['id']}"
@@ -48,7 +48,7 @@ def test_set_back_nobody_is_logged_out(clock: Clock, anna: Api) -> None:
     assert request_token(anna.client, anna.email).status_code == 200
 
 
-def test_set_forward_access_tokens_expire_and_refresh(
+def test_access_tokens_expire_when_the_clock_is_set_forward(
     clock: Clock, anna: Api, tokens: dict[str, Any]
 ) -> None:
     clock.moment += HOUR
@@ -61,7 +61,7 @@ def test_set_forward_access_tokens_expire_and_refresh(
     assert anna.get("/users/me").status_code == 200
 
 
-def test_set_forward_by_more_than_its_lifetime_a_login_ends(
+def test_sessions_end_when_the_clock_passes_their_lifetime(
     clock: Clock, anna: Api, tokens: dict[str, Any]
 ) -> None:
     clock.moment += 31 * DAY
@@ -69,7 +69,7 @@ def test_set_forward_by_more_than_its_lifetime_a_login_ends(
     check_problem(refresh(anna.client, tokens["refresh_token"]), 401, "invalid-grant")
 
 
-def test_set_back_a_used_refresh_token_is_still_a_replay(
+def test_a_clock_set_back_revives_no_used_token(
     clock: Clock, anna: Api, tokens: dict[str, Any]
 ) -> None:
     """Or the clock would give a thief the hour that it was set back by."""
@@ -80,9 +80,7 @@ def test_set_back_a_used_refresh_token_is_still_a_replay(
     check_problem(anna.get("/users/me"), 401, "unauthorized")
 
 
-def test_clocks_of_replicas_may_differ_by_the_grace(
-    clock: Clock, anna: Api, tokens: dict[str, Any]
-) -> None:
+def test_clocks_may_differ_by_the_grace(clock: Clock, anna: Api, tokens: dict[str, Any]) -> None:
     first = refresh(anna.client, tokens["refresh_token"]).json()
     clock.moment -= timedelta(seconds=9)
     again = refresh(anna.client, tokens["refresh_token"])
@@ -90,7 +88,7 @@ def test_clocks_of_replicas_may_differ_by_the_grace(
 
 
 @pytest.mark.usefixtures("tokens")
-def test_set_back_a_login_does_not_become_recent_for_longer(clock: Clock, anna: Api) -> None:
+def test_a_clock_set_back_makes_no_authentication_recent(clock: Clock, anna: Api) -> None:
     clock.moment -= HOUR
     path = f"/users/{anna.user_id}"
     check_problem(anna.patch(path, json={"email": "new@example.com"}), 401, "login-too-old")
@@ -99,7 +97,7 @@ def test_set_back_a_login_does_not_become_recent_for_longer(clock: Clock, anna: 
 
 
 @pytest.mark.usefixtures("tokens")
-def test_idempotency_keys_are_kept_for_a_day_by_the_clock(clock: Clock, anna: Api) -> None:
+def test_idempotency_keys_are_kept_for_a_day(clock: Clock, anna: Api) -> None:
     def create() -> int:
         key = {"Idempotency-Key": "one"}
         answer = anna.post("/tasks", json={"title": "x"}, headers=key)
@@ -131,7 +129,7 @@ def test_idempotency_keys_are_kept_for_a_day_by_the_clock(clock: Clock, anna: Ap
 )
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"], indirect=True)
 @pytest.mark.usefixtures("zone")
-def test_whatever_the_day_moments_are_utc_and_in_order(
+def test_timestamps_are_utc_and_ordered_on_special_days(
     start: Callable[[Settings], TestClient],
     settings: Settings,
     clock: Clock,

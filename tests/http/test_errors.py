@@ -8,14 +8,12 @@ from tests.api import Api, check_problem, faults
 pytestmark = pytest.mark.one_database
 
 
-def test_an_unknown_path_is_a_problem(client: TestClient) -> None:
+def test_unknown_paths_are_not_found(client: TestClient) -> None:
     check_problem(client.get("/nothing/here"), 404, "not-found")
 
 
 @pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/"])
-def test_a_trailing_slash_is_not_redirected_to_the_host_of_the_request(
-    client: TestClient, path: str
-) -> None:
+def test_a_trailing_slash_does_not_redirect_to_the_host(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
     check_problem(answer, 404, "not-found")
 
@@ -36,7 +34,7 @@ def test_a_trailing_slash_is_not_redirected_to_the_host_of_the_request(
         ("OPTIONS", "/users/me", "GET, HEAD"),
     ],
 )
-def test_an_unknown_method_is_told_all_that_are_known(
+def test_method_not_allowed_lists_all_methods(
     client: TestClient, method: str, path: str, allowed: str
 ) -> None:
     answer = client.request(method, path)
@@ -46,7 +44,7 @@ def test_an_unknown_method_is_told_all_that_are_known(
         check_problem(answer, 405, "method-not-allowed")
 
 
-def test_a_head_request_is_answered_as_get_without_the_content(anna: Api) -> None:
+def test_head_is_get_without_content(anna: Api) -> None:
     task = anna.create_task()
     for path in ("/tasks", f"/tasks/{task['id']}", "/livez", "/docs", "/openapi.json", "/x"):
         get = anna.get(path, headers={"X-Request-ID": "same"})
@@ -56,9 +54,7 @@ def test_a_head_request_is_answered_as_get_without_the_content(anna: Api) -> Non
 
 
 @pytest.mark.parametrize("bytes_", ["bytes=99999999-", "bytes=x", "bytes=5-1", "x=1", "bytes="])
-def test_a_range_that_can_not_be_is_no_fault_of_the_service(
-    client: TestClient, bytes_: str
-) -> None:
+def test_invalid_ranges_are_no_server_error(client: TestClient, bytes_: str) -> None:
     assert client.get("/docs/docs.js", headers={"Range": bytes_}).status_code < 500
 
 
@@ -70,9 +66,7 @@ def post(api: Api, content: bytes, content_type: str | None) -> Response:
 @pytest.mark.parametrize(
     "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"]
 )
-def test_a_body_that_is_not_declared_as_json_is_an_unsupported_media_type(
-    anna: Api, content_type: str | None
-) -> None:
+def test_other_media_types_are_unsupported(anna: Api, content_type: str | None) -> None:
     answer = post(anna, b'{"title":"x"}', content_type)
     check_problem(answer, 415, "unsupported-media-type")
 
@@ -80,7 +74,7 @@ def test_a_body_that_is_not_declared_as_json_is_an_unsupported_media_type(
 @pytest.mark.parametrize(
     "content_type", ["application/json", "application/json; charset=utf-8", "application/x+json"]
 )
-def test_json_is_accepted_by_any_of_its_names(anna: Api, content_type: str) -> None:
+def test_json_media_types_are_accepted(anna: Api, content_type: str) -> None:
     assert post(anna, '{"title":"хлеб"}'.encode(), content_type).status_code == 201
 
 
@@ -94,36 +88,36 @@ def test_json_is_accepted_by_any_of_its_names(anna: Api, content_type: str) -> N
         (b"", "Field required"),
     ],
 )
-def test_a_body_that_is_not_json_is_invalid(anna: Api, body: bytes, detail: str) -> None:
+def test_malformed_json_is_invalid(anna: Api, body: bytes, detail: str) -> None:
     answer = post(anna, body, "application/json")
     assert faults(answer) == [("body", "")]
     assert answer.json()["errors"][0]["detail"] == detail
 
 
-def test_a_pointer_escapes_the_names_in_it(anna: Api) -> None:
+def test_pointers_are_escaped(anna: Api) -> None:
     answer = anna.post("/tasks", json={"title": "x", "a/b~c": 1})
     assert faults(answer) == [("body", "/a~1b~0c")]
 
 
-def test_a_pointer_shows_no_control_characters_of_the_client(anna: Api) -> None:
+def test_pointers_have_no_control_characters(anna: Api) -> None:
     answer = anna.get("/tasks?%13%00x%1b=1")
     assert faults(answer) == [("query", "/\ufffd\ufffdx\ufffd")]
     assert answer.json()["detail"] == "Not accepted: query /\ufffd\ufffdx\ufffd."
 
 
-def test_a_name_that_can_not_be_encoded_is_refused(anna: Api) -> None:
+def test_names_that_cannot_be_encoded_are_refused(anna: Api) -> None:
     answer = post(anna, rb'{"title":"x","\ud800":1}', "application/json")
     assert faults(answer) == [("body", "")]
 
 
-def test_no_more_faults_are_listed_than_a_person_reads(anna: Api) -> None:
+def test_the_number_of_errors_is_bounded(anna: Api) -> None:
     answer = anna.get("/tasks", params={"x" * 250 + str(number): 1 for number in range(50)})
     places = faults(answer)
     assert len(places) == exceptions.MAX_ERRORS
     assert all(len(pointer) <= exceptions.MAX_POINTER for _, pointer in places)
 
 
-def test_a_fault_of_the_service_is_a_problem_that_tells_nothing(
+def test_internal_errors_do_not_leak_details(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail() -> None:

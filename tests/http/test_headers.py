@@ -19,12 +19,12 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("path", ["/users/me", "/tasks", "/livez", "/nothing", "/tasks/x", "/"])
-def test_answers_are_not_to_be_kept_sniffed_or_framed(anna: Api, path: str) -> None:
+def test_responses_have_security_headers(anna: Api, path: str) -> None:
     answer = anna.get(path, follow_redirects=False)
     assert HEADERS.items() <= dict(answer.headers).items()
 
 
-def test_a_fault_of_the_service_is_no_exception(
+def test_internal_errors_have_security_headers(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskapi.health.Health", None)
@@ -33,14 +33,14 @@ def test_a_fault_of_the_service_is_no_exception(
     assert HEADERS.items() <= dict(answer.headers).items()
 
 
-def test_tokens_are_not_to_be_kept(anna: Api) -> None:
+def test_token_responses_are_not_stored(anna: Api) -> None:
     for password in ("wrong password", "correct horse battery staple"):
         answer = request_token(anna.client, anna.email, password)
         assert HEADERS.items() <= dict(answer.headers).items()
         assert answer.headers["pragma"] == "no-cache"
 
 
-def test_the_files_of_the_docs_page_are_kept_but_checked(client: TestClient) -> None:
+def test_docs_assets_are_revalidated(client: TestClient) -> None:
     answer = client.get("/docs/docs.js")
     assert answer.headers["cache-control"] == "no-cache"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -54,7 +54,7 @@ PREFLIGHT = {
 }
 
 
-def test_pages_of_other_origins_may_not_call_the_service(client: TestClient) -> None:
+def test_cors_is_off_by_default(client: TestClient) -> None:
     preflight = client.options("/tasks/1", headers=PREFLIGHT)
     answer = client.get("/livez", headers={"Origin": "https://app.example"})
     assert preflight.status_code == 405
@@ -62,7 +62,7 @@ def test_pages_of_other_origins_may_not_call_the_service(client: TestClient) -> 
         assert not [name for name in headers if name.startswith("access-control")]
 
 
-def test_pages_of_the_origins_that_are_set_may(start: Start, settings: Settings) -> None:
+def test_cors_allows_the_configured_origins(start: Start, settings: Settings) -> None:
     origins = ("https://app.example", "https://admin.example")
     client = start(settings.model_copy(update={"cors_origins": origins}))
     preflight = client.options("/tasks/1", headers=PREFLIGHT)

@@ -21,9 +21,7 @@ def test_a_running_service_is_live_and_ready(client: TestClient) -> None:
 
 
 @pytest.mark.own_database
-def test_a_schema_that_is_behind_makes_the_service_not_ready_but_live(
-    client: TestClient, settings: Settings
-) -> None:
+def test_an_outdated_schema_is_live_but_not_ready(client: TestClient, settings: Settings) -> None:
     command.downgrade(migrations.config_for(settings.database_url), "base")
     answer = client.get("/readyz")
     problem = check_problem(answer, 503, "unavailable")
@@ -33,14 +31,14 @@ def test_a_schema_that_is_behind_makes_the_service_not_ready_but_live(
 
 
 @pytest.mark.own_database
-def test_a_schema_that_is_ahead_is_said_and_served(client: TestClient, settings: Settings) -> None:
+def test_a_newer_schema_is_ready(client: TestClient, settings: Settings) -> None:
     execute(settings.database_url, "UPDATE alembic_version SET version_num = 'of_tomorrow'")
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["database_schema"]) == (200, "ahead")
 
 
 @pytest.mark.database("sqlite")
-def test_a_database_that_is_away_makes_the_service_not_ready_but_live(
+def test_a_missing_database_is_live_but_not_ready(
     start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path / "mounted"

@@ -23,17 +23,17 @@ def lines(captured: pytest.CaptureFixture[str]) -> list[str]:
     return captured.readouterr().err.splitlines()
 
 
-def test_a_request_id_is_made_for_each_request(client: TestClient) -> None:
+def test_each_request_gets_an_id(client: TestClient) -> None:
     ids = {client.get("/livez").headers["x-request-id"] for _ in range(3)}
     assert len(ids) == 3
 
 
-def test_a_clients_request_id_is_kept(client: TestClient) -> None:
+def test_the_clients_request_id_is_kept(client: TestClient) -> None:
     answer = client.get("/livez", headers={"X-Request-ID": "trace-1.a_B"})
     assert answer.headers["x-request-id"] == "trace-1.a_B"
 
 
-def test_each_request_is_one_line(
+def test_each_request_is_logged_in_one_line(
     start: Start, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = start(settings)
@@ -43,7 +43,7 @@ def test_each_request_is_one_line(
     assert line.endswith(" abc")
 
 
-def test_a_line_can_be_json(
+def test_log_lines_can_be_json(
     start: Start,
     settings: Settings,
     capfd: pytest.CaptureFixture[str],
@@ -69,7 +69,7 @@ def test_a_line_can_be_json(
     assert "TypeError" in json.loads(lines(capfd)[0])["exception"]
 
 
-def test_a_path_can_not_forge_a_line(
+def test_paths_cannot_forge_log_lines(
     start: Start, settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = start(settings)
@@ -78,7 +78,7 @@ def test_a_path_can_not_forge_a_line(
     assert "/a%0Ab" in line
 
 
-def test_nothing_secret_is_logged(
+def test_secrets_are_not_logged(
     start: Start,
     settings: Settings,
     capfd: pytest.CaptureFixture[str],
@@ -98,7 +98,7 @@ def test_nothing_secret_is_logged(
         assert secret not in logged
 
 
-def test_a_fault_after_the_answer_has_begun_is_left_to_the_server() -> None:
+def test_an_error_after_the_response_started_is_raised() -> None:
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("broken off")
@@ -108,7 +108,7 @@ def test_a_fault_after_the_answer_has_begun_is_left_to_the_server() -> None:
 
 
 @pytest.mark.parametrize("begun", [True, False])
-def test_a_request_that_the_server_cancels_is_not_called_a_fault(*, begun: bool) -> None:
+def test_a_cancelled_request_is_unavailable(*, begun: bool) -> None:
     """As uvicorn does when it stops and the grace period is over."""
     sent: list[Message] = []
 

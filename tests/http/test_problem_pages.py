@@ -14,9 +14,7 @@ each_problem = pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEM
 
 
 @each_problem
-def test_every_problem_has_a_page_that_says_what_happened_and_what_to_do(
-    client: TestClient, problem: type[Problem]
-) -> None:
+def test_every_problem_has_a_page(client: TestClient, problem: type[Problem]) -> None:
     page = client.get(f"/problems/{problem.slug}")
     assert page.status_code == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -26,16 +24,16 @@ def test_every_problem_has_a_page_that_says_what_happened_and_what_to_do(
         assert escape(text) in page.text
 
 
-def test_a_problem_that_is_not_there_has_no_page(client: TestClient) -> None:
+def test_unknown_problems_have_no_page(client: TestClient) -> None:
     check_problem(client.get("/problems/nothing"), 404, "not-found")
 
 
-def test_the_page_is_found_behind_a_prefix_too(client: TestClient) -> None:
+def test_problem_types_have_the_root_path(client: TestClient) -> None:
     behind_proxy = TestClient(client.app, root_path="/api")
     assert behind_proxy.get("/api/nothing").json()["type"] == "/api/problems/not-found"
 
 
-def test_every_documented_error_is_a_problem_with_its_schema_and_example(
+def test_documented_errors_have_schema_and_example(
     client: TestClient,
 ) -> None:
     assert isinstance(client.app, FastAPI)

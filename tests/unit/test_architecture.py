@@ -18,7 +18,7 @@ def test_imports_point_down(path: Path) -> None:
     assert {(module(path), name) for name in above} <= UPWARD
 
 
-def test_imports_make_no_circle() -> None:
+def test_imports_have_no_cycle() -> None:
     order = TopologicalSorter({module(path): imports(path) for path in MODULES}).static_order()
     assert set(order) == {module(path) for path in MODULES}
 
@@ -29,7 +29,7 @@ def test_the_diagram_shows_the_imports() -> None:
     assert shown == diagram(), "run: uv run python -m tests.unit.imports"
 
 
-def test_the_document_says_what_each_module_is_for() -> None:
+def test_every_module_is_documented() -> None:
     document = (ROOT / "docs/architecture.md").read_text()
     described = re.findall(r"(?m)^\| `([\w/]+)\.py` \| \S", document)
     modules = {module(path).replace(".", "/") for path in FILES if path.stem != "__init__"}
@@ -37,7 +37,7 @@ def test_the_document_says_what_each_module_is_for() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)
-def test_no_import_hides_in_a_function(path: Path) -> None:
+def test_imports_are_at_the_top(path: Path) -> None:
     top = ast.parse(path.read_text())
     everywhere = [node for node in ast.walk(top) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert all(node in top.body for node in everywhere)
@@ -73,6 +73,6 @@ def test_handlers_are_thin() -> None:
                 assert len(statements) <= 5, f"{path}: {node.name}"
 
 
-def test_importing_the_application_makes_nothing(tmp_path: Path) -> None:
+def test_importing_the_application_creates_no_files(tmp_path: Path) -> None:
     assert app.title == "taskapi"
     assert list(tmp_path.iterdir()) == []

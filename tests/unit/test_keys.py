@@ -15,7 +15,7 @@ from tests.api import Api
 
 @pytest.mark.own_database
 @pytest.mark.database("sqlite")
-def test_a_key_is_made_once_beside_the_database_and_kept(
+def test_a_key_is_generated_once(
     start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
 ) -> None:
     unconfigured = settings.model_copy(update={"secret_keys": ()})
@@ -29,12 +29,12 @@ def test_a_key_is_made_once_beside_the_database_and_kept(
     assert secret.read_text() == key
 
 
-def test_where_there_is_no_file_keys_must_be_configured() -> None:
+def test_database_servers_require_configured_keys() -> None:
     with pytest.raises(ValueError, match="`openssl rand -hex 32` makes a key"):
         load_secret_keys(Settings(), None)
 
 
-def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
+def test_concurrent_starts_share_one_key(tmp_path: Path) -> None:
     for number in range(20):
         database = tmp_path / f"{number}.db"
         with ThreadPoolExecutor(8) as pool:
@@ -57,9 +57,7 @@ def test_all_who_start_at_once_get_the_same_key(tmp_path: Path) -> None:
         ("example-0123456789-abcdefghijklmnop", "looks like a placeholder"),
     ],
 )
-def test_a_guessable_key_is_refused_with_the_way_to_a_good_one(
-    monkeypatch: pytest.MonkeyPatch, key: str, fault: str
-) -> None:
+def test_guessable_keys_are_refused(monkeypatch: pytest.MonkeyPatch, key: str, fault: str) -> None:
     good = secrets.token_hex(32)
     monkeypatch.setenv("TASKAPI_SECRET_KEYS", f"{good},{key}")
     with pytest.raises(ValidationError) as refusal:
@@ -77,7 +75,7 @@ def test_random_keys_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", "0" * 64])
-def test_a_file_that_holds_no_key_is_not_used(tmp_path: Path, content: str) -> None:
+def test_invalid_key_files_are_refused(tmp_path: Path, content: str) -> None:
     """As a power failure may leave it: an empty key would sign tokens that anybody can make."""
     secret = tmp_path / "taskapi.secret"
     secret.write_text(content)

@@ -17,16 +17,14 @@ def test_everything_has_a_default() -> None:
     assert settings.access_token_lifetime == 900
 
 
-def test_variables_win_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_override_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("TASKAPI_LOG_FORMAT=json\nTASKAPI_ACCESS_TOKEN_LIFETIME=60\nOTHER=1\n")
     monkeypatch.setenv("TASKAPI_ACCESS_TOKEN_LIFETIME", "120")
     settings = Settings()
     assert (settings.log_format, settings.access_token_lifetime) == ("json", 120)
 
 
-def test_what_neither_says_is_read_from_secrets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_secret_files_are_the_fallback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "taskapi_database_url").write_text("postgresql://db/taskapi\n")
     (tmp_path / "taskapi_log_format").write_text("json")
     monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
@@ -41,25 +39,25 @@ def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) ->
     assert [key.get_secret_value() for key in Settings().secret_keys] == keys
 
 
-def test_a_variable_that_names_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_variables_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKAPI_DATABSE_URL", "x")
     with pytest.raises(ValidationError, match="no such setting: TASKAPI_DATABSE_URL"):
         Settings()
 
 
-def test_a_line_of_the_file_that_names_no_setting_is_refused() -> None:
+def test_unknown_settings_in_the_env_file_are_refused() -> None:
     Path(".env").write_text("TASKAPI_SECRET_KEY=x\n")
     with pytest.raises(ValidationError, match=r"secret_key\n +Extra inputs"):
         Settings()
 
 
-def test_a_line_of_the_file_that_can_not_be_read_is_refused() -> None:
+def test_malformed_env_file_lines_are_refused() -> None:
     Path(".env").write_text("OTHER=1\n# TASKAPI_LOG_FORMAT\nTASKAPI_LOG_FORMAT='json\n")
     with pytest.raises(ValidationError, match=r"line 3 of \.env can't be read"):
         Settings()
 
 
-def test_a_short_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_keys_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKAPI_SECRET_KEYS", "hunter2")
     with pytest.raises(ValidationError, match="openssl rand -hex 32") as refusal:
         Settings()
@@ -67,7 +65,7 @@ def test_a_short_key_is_refused_without_showing_it(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", ["README.md", ".env.example"])
-def test_every_setting_and_no_other_is_documented(name: str) -> None:
+def test_settings_are_documented(name: str) -> None:
     named = re.findall(rf"{PREFIX}[A-Z_]+", (ROOT / name).read_text())
     assert sorted(set(named)) == VARIABLES
 

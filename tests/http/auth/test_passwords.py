@@ -36,7 +36,7 @@ def test_common_passwords_can_be_refused(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_common_passwords_are_refused_for_changes_too(careful: TestClient, method: str) -> None:
+def test_common_passwords_are_refused_in_changes(careful: TestClient, method: str) -> None:
     anna = Api.register(careful, "anna@example.com")
     body = {"name": "Anna", "email": anna.email, "password": "iloveyou"}
     assert faults(anna.request(method, f"/users/{anna.user_id}", json=body)) == [

@@ -43,7 +43,7 @@ def check_login_refused(answer: Response, most_seconds: int = 60) -> None:
     assert answer.json()["error"] == "temporarily_unavailable"
 
 
-def test_ten_failures_a_minute_are_enough_at_one_account(anna: Api) -> None:
+def test_an_account_allows_ten_failures_a_minute(anna: Api) -> None:
     assert [fail(anna.client, anna.email) for _ in range(10)] == [401] * 10
     check_login_refused(request_token(anna.client, anna.email))
     check_login_refused(request_token(anna.client, anna.email.upper(), "wrong password"))
@@ -75,9 +75,7 @@ def test_successes_are_not_limited(anna: Api) -> None:
         assert {answer.status_code for answer in answers} == {200}
 
 
-def test_failures_at_once_count_as_failures_one_after_another(
-    anna: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     verify = Passwords.verify
     verified = []
 
@@ -96,7 +94,7 @@ def test_failures_at_once_count_as_failures_one_after_another(
     assert len(verified) == 10
 
 
-def test_the_owner_gets_in_from_another_address(anna: Api, clients: Clients) -> None:
+def test_the_owner_can_log_in_from_another_address(anna: Api, clients: Clients) -> None:
     for _ in range(11):
         fail(clients("192.0.2.1"), anna.email)
     check_login_refused(request_token(clients("192.0.2.1"), anna.email))
@@ -109,22 +107,20 @@ def test_another_account_is_not_affected(anna: Api, boris: Api) -> None:
     log_in(boris.client, boris.email)
 
 
-def test_a_hundred_failures_an_hour_are_enough_from_anywhere(anna: Api, clients: Clients) -> None:
+def test_an_account_allows_a_hundred_failures_an_hour(anna: Api, clients: Clients) -> None:
     for address in range(10):
         assert [fail(clients(f"192.0.2.{address}"), anna.email) for _ in range(10)] == [401] * 10
     check_login_refused(request_token(clients("198.51.100.1"), anna.email), 3600)
 
 
-def test_a_hundred_failures_a_minute_are_enough_from_one_address(
-    anna: Api, clients: Clients
-) -> None:
+def test_an_address_allows_a_hundred_failures_a_minute(anna: Api, clients: Clients) -> None:
     guesser = clients("192.0.2.1")
     assert [fail(guesser, f"{number}@example.com") for number in range(100)] == [401] * 100
     check_login_refused(request_token(guesser, anna.email))
     assert request_token(clients("192.0.2.2"), anna.email).status_code == 200
 
 
-def test_the_addresses_of_one_ipv6_network_are_one_client(anna: Api, clients: Clients) -> None:
+def test_ipv6_addresses_count_as_their_network(anna: Api, clients: Clients) -> None:
     for number in range(10):
         assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 401
     check_login_refused(request_token(clients("2001:db8::ffff"), anna.email))
@@ -146,7 +142,7 @@ def test_a_limit_ends_with_its_window(
     log_in(client, anna.email)
 
 
-def test_limits_can_be_switched_off(
+def test_limits_can_be_disabled(
     start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in ("LOGIN", "LOGIN_ACCOUNT", "LOGIN_ADDRESS", "REGISTRATION"):

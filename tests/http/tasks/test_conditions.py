@@ -19,7 +19,7 @@ def etag(api: Api, path: str) -> str:
     return tag
 
 
-def test_a_task_has_a_strong_etag_that_changes_with_it(anna: Api) -> None:
+def test_the_etag_is_strong_and_changes_with_the_task(anna: Api) -> None:
     created = anna.post("/tasks", json={"title": "Buy bread"})
     path = created.headers["location"]
     assert created.headers["etag"] == etag(anna, path)
@@ -77,7 +77,7 @@ def test_a_write_with_another_etag_is_answered_412(
     assert anna.get(path).content == before.content
 
 
-def test_an_outdated_etag_is_another_version(anna: Api, path: str) -> None:
+def test_an_outdated_etag_fails(anna: Api, path: str) -> None:
     outdated = etag(anna, path)
     anna.patch(path, json={"title": "new"})
     answer = anna.patch(path, json={"title": "lost"}, headers={"If-Match": outdated})
@@ -87,7 +87,7 @@ def test_an_outdated_etag_is_another_version(anna: Api, path: str) -> None:
 
 
 @pytest.mark.one_database
-def test_a_header_on_several_lines_is_one_list(anna: Api, path: str) -> None:
+def test_header_lines_form_one_list(anna: Api, path: str) -> None:
     headers = [
         ("Authorization", f"Bearer {anna.token}"),
         ("If-Match", '"x"'),

@@ -38,7 +38,7 @@ def test_a_repeat_may_name_the_defaults(anna: Api) -> None:
     assert create(anna, description="", status="новая").content == first.content
 
 
-def test_a_repeat_after_the_task_was_deleted_creates_nothing(anna: Api) -> None:
+def test_a_repeat_after_a_delete_creates_nothing(anna: Api) -> None:
     first = create(anna)
     anna.delete(first.headers["location"])
     assert create(anna).content == first.content
@@ -71,7 +71,7 @@ def test_a_key_belongs_to_one_user(anna: Api, boris: Api) -> None:
     assert his.json()["user_id"] == boris.user_id
 
 
-def test_a_key_is_forgotten_after_a_day(anna: Api, settings: Settings) -> None:
+def test_a_key_expires_after_a_day(anna: Api, settings: Settings) -> None:
     first = create(anna)
     day_ago = f"{utc_now() - timedelta(hours=24):%F %T.%f}"
     change = "UPDATE idempotent_answers SET created_at = :then"

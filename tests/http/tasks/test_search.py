@@ -36,7 +36,7 @@ def search(api: Api, q: str) -> list[str]:
         ("nothing", []),
     ],
 )
-def test_a_text_is_found_in_upper_and_lower_case_and_literally(
+def test_search_is_case_insensitive_and_literal(
     anna: Api, boris: Api, q: str, found: list[str]
 ) -> None:
     for title in ("Купить ХЛЕБ", "Straße", "100% _wool_", "back\\slash/", "caf\u00e9", "xwoolx"):
@@ -52,7 +52,7 @@ def test_an_invalid_search_text_is_refused(anna: Api, q: str) -> None:
     assert faults(anna.get("/tasks", params={"q": q})) == [("query", "/q")]
 
 
-def test_an_empty_text_is_no_search(anna: Api) -> None:
+def test_an_empty_search_lists_all_tasks(anna: Api) -> None:
     anna.create_task("x")
     assert search(anna, "") == ["x"]
 
@@ -67,14 +67,14 @@ def test_a_changed_task_is_found_by_its_new_text(anna: Api) -> None:
     ]
 
 
-def test_a_search_does_not_run_across_title_and_description(anna: Api) -> None:
+def test_search_does_not_cross_title_and_description(anna: Api) -> None:
     anna.create_task("bread", description="and butter")
     assert search(anna, "bread and") == []
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_pages_in_any_order_have_every_task_once(anna: Api, order: str, sign: str) -> None:
+def test_pages_have_every_task_once_in_any_order(anna: Api, order: str, sign: str) -> None:
     tasks = [anna.create_task(title) for title in TITLES]
     for task in tasks[::3]:
         updated = anna.patch(f"/tasks/{task['id']}", json={"status": "завершена"}).json()
@@ -137,7 +137,7 @@ def test_a_cursor_is_for_its_own_list_and_order_only(anna: Api, cursor: str, pat
 
 
 @pytest.mark.one_database
-def test_a_cursor_that_was_tampered_with_is_refused(anna: Api, cursor: str) -> None:
+def test_a_tampered_cursor_is_refused(anna: Api, cursor: str) -> None:
     for position in range(0, len(cursor) - 1, 3):
         other = "A" if cursor[position] != "A" else "B"
         forged = cursor[:position] + other + cursor[position + 1 :]
@@ -152,7 +152,7 @@ def test_a_cursor_of_another_service_is_refused(anna: Api, cursor: str) -> None:
 
 
 @pytest.mark.one_database
-def test_a_cursor_stays_good_while_keys_are_rotated(
+def test_cursors_work_during_key_rotation(
     anna: Api, cursor: str, settings: Settings, start: Callable[[Settings], TestClient]
 ) -> None:
     keys = (SecretStr("9d7f3a1c5e8b2046f1e3d5c7b9a80214"), *settings.secret_keys)

@@ -36,26 +36,24 @@ def test_anyone_can_register(client: TestClient) -> None:
         ("anna+tasks@example.com", "anna+tasks@example.com"),
     ],
 )
-def test_an_email_is_kept_as_written_but_for_its_domain(
-    client: TestClient, sent: str, kept: str
-) -> None:
+def test_the_domain_of_an_email_is_normalized(client: TestClient, sent: str, kept: str) -> None:
     assert client.post("/users", json={**ANNA, "email": sent}).json()["email"] == kept
     log_in(client, sent)
 
 
 @pytest.mark.parametrize("email", ["anna@example.com", "ANNA@EXAMPLE.COM", " Anna@example.com"])
-def test_an_email_has_one_account_whatever_its_case(client: TestClient, email: str) -> None:
+def test_emails_are_unique_in_any_case(client: TestClient, email: str) -> None:
     client.post("/users", json=ANNA)
     check_problem(client.post("/users", json={**ANNA, "email": email}), 409, "email-taken")
 
 
-def test_case_folds_in_cyrillic_emails_too(client: TestClient) -> None:
+def test_cyrillic_emails_are_unique_in_any_case(client: TestClient) -> None:
     client.post("/users", json={**ANNA, "email": "анна@example.com"})
     again = client.post("/users", json={**ANNA, "email": "АННА@example.com"})
     check_problem(again, 409, "email-taken")
 
 
-def test_a_sharp_s_and_two_s_are_two_people(client: TestClient) -> None:
+def test_sharp_s_and_double_s_are_different_emails(client: TestClient) -> None:
     client.post("/users", json={**ANNA, "email": "weiß@example.com"})
     assert client.post("/users", json={**ANNA, "email": "weiss@example.com"}).status_code == 201
 
@@ -98,13 +96,13 @@ def test_an_invalid_registration_is_refused_with_the_place(
 
 
 @pytest.mark.one_database
-def test_every_missing_field_is_named(client: TestClient) -> None:
+def test_missing_fields_are_named(client: TestClient) -> None:
     missing = [("body", "/name"), ("body", "/email"), ("body", "/password")]
     assert faults(client.post("/users", json={})) == missing
 
 
 @pytest.mark.one_database
-def test_a_refused_password_is_not_echoed(client: TestClient) -> None:
+def test_refused_passwords_are_not_echoed(client: TestClient) -> None:
     secret = "hunter2" * 50
     answer = client.post("/users", json={**ANNA, "password": secret})
     assert "hunter2" not in answer.text
@@ -112,7 +110,7 @@ def test_a_refused_password_is_not_echoed(client: TestClient) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("password", ["x" * 8, "🙂" * 128, "  spaces count  ", "a\0b\tc\nd!!"])
-def test_a_password_is_any_8_to_128_characters(client: TestClient, password: str) -> None:
+def test_passwords_are_any_8_to_128_characters(client: TestClient, password: str) -> None:
     assert client.post("/users", json={**ANNA, "password": password}).status_code == 201
     log_in(client, "anna@example.com", password)
 
@@ -124,7 +122,7 @@ def test_logged_in_users_see_all_accounts_without_passwords(anna: Api, boris: Ap
     assert anna.get(f"/users/{boris.user_id}").json() == users[1]
 
 
-def test_the_list_of_users_has_pages(anna: Api, boris: Api) -> None:
+def test_users_are_listed_in_pages(anna: Api, boris: Api) -> None:
     first = anna.get("/users?limit=1")
     second = anna.get(first.links["next"]["url"])
     assert [user["id"] for user in first.json() + second.json()] == [anna.user_id, boris.user_id]
@@ -139,7 +137,7 @@ def test_an_unknown_user_is_not_found(anna: Api) -> None:
     check_problem(anna.get(f"/users/{anna.user_id + 1}"), 404, "not-found")
 
 
-def test_replacing_ones_account_keeps_the_password_when_none_is_sent(anna: Api) -> None:
+def test_put_keeps_the_password_when_none_is_sent(anna: Api) -> None:
     new = {"name": "Anna K.", "email": "anna.k@example.com"}
     before = anna.get("/users/me").json()
     answer = anna.put(f"/users/{anna.user_id}", json=new)
@@ -150,12 +148,12 @@ def test_replacing_ones_account_keeps_the_password_when_none_is_sent(anna: Api) 
 
 
 @pytest.mark.one_database
-def test_replacing_ones_account_demands_name_and_email(anna: Api) -> None:
+def test_put_requires_name_and_email(anna: Api) -> None:
     answer = anna.put(f"/users/{anna.user_id}", json={"password": PASSWORD})
     assert faults(answer) == [("body", "/name"), ("body", "/email")]
 
 
-def test_patching_ones_account_changes_only_what_is_sent(anna: Api) -> None:
+def test_patch_changes_only_the_fields_sent(anna: Api) -> None:
     before = anna.get("/users/me").json()
     answer = anna.patch(f"/users/{anna.user_id}", json={"name": "Anna K."})
     assert answer.json() == {**before, "name": "Anna K."}
@@ -164,7 +162,7 @@ def test_patching_ones_account_changes_only_what_is_sent(anna: Api) -> None:
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("field", ["name", "email", "password"])
-def test_a_patch_can_not_set_a_field_to_null(anna: Api, field: str) -> None:
+def test_patch_refuses_null(anna: Api, field: str) -> None:
     answer = anna.patch(f"/users/{anna.user_id}", json={field: None})
     assert faults(answer) == [("body", f"/{field}")]
 
@@ -179,7 +177,7 @@ def test_a_new_password_replaces_the_old_one(anna: Api, method: str) -> None:
 
 @pytest.mark.parametrize("also", [{}, {"password": "another password"}])
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-def test_an_email_that_is_taken_can_not_be_changed_to(
+def test_email_cannot_be_changed_to_a_taken_one(
     anna: Api, boris: Api, method: str, also: dict[str, str]
 ) -> None:
     before = anna.get("/users/me").json()
@@ -190,7 +188,7 @@ def test_an_email_that_is_taken_can_not_be_changed_to(
     log_in(anna.client, anna.email)
 
 
-def test_the_case_of_ones_own_email_can_be_changed(anna: Api) -> None:
+def test_the_case_of_an_email_can_be_changed(anna: Api) -> None:
     answer = anna.patch(f"/users/{anna.user_id}", json={"email": "ANNA@example.com"})
     assert answer.json()["email"] == "ANNA@example.com"
 
