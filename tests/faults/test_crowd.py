@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from taskapi.database.engines import database_file
+from tests.faults.client import Client
 from tests.faults.load import Outcome, crowd, read_and_write, run_crowd
 from tests.faults.service import LONG, Service, children, resources
 from tests.waiting import wait_until
@@ -33,15 +34,24 @@ def measure(service: Service) -> Resources:
 def serve_crowd(service: Service, token: str, outcome: Outcome) -> list[Resources]:
     """Returns what was measured when all clients were connected, in the middle and at the end."""
     measured: list[Resources] = []
-    milestones = [CLIENTS, REQUESTS // 2, REQUESTS]
+    connected: set[Client] = set()
+    milestones = [
+        lambda: len(connected) == CLIENTS,
+        outcome.reaches(REQUESTS // 2),
+        outcome.reaches(REQUESTS),
+    ]
+
+    async def work(client: Client, outcome: Outcome) -> None:
+        await read_and_write(client, outcome)
+        connected.add(client)
 
     def until() -> bool:
-        if milestones and outcome.answers >= milestones[0]:
+        if milestones and milestones[0]():
             milestones.pop(0)
             measured.append(measure(service))
         return not milestones
 
-    asyncio.run(crowd(service.port, token, CLIENTS, read_and_write, outcome, until))
+    asyncio.run(crowd(service.port, token, CLIENTS, work, outcome, until))
     return measured
 
 

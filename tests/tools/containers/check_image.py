@@ -102,7 +102,7 @@ def test_the_health_check_detects_a_hang(volume: str) -> None:
         status: str = inspect(container)["State"]["Health"]["Status"]
         return status
 
-    with _serve(volume, "--health-interval=1s") as (container, _):
+    with _serve(volume, "--health-interval=1s", "--health-timeout=3s") as (container, _):
         wait_until(lambda: health() == "healthy")
         docker("kill", "--signal=STOP", container)
         wait_until(lambda: health() == "unhealthy")
