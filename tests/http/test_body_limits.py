@@ -29,7 +29,12 @@ def test_the_longest_account_is_accepted(client: TestClient) -> None:
     user = {"name": WIDE * 100, "email": email, "password": WIDE * 128}
     content = json.dumps(user, ensure_ascii=True)
     assert client.post("/users", content=content, headers=JSON).status_code == 201
-    form = {"username": email, "password": WIDE * 128, "scope": "x" * 1000}
+    form = {
+        "grant_type": "password",
+        "username": email,
+        "password": WIDE * 128,
+        "scope": "x" * 1000,
+    }
     assert client.post("/auth/token", data=form).status_code == 200
 
 
