@@ -26,13 +26,15 @@ class LoginThrottle:
         self._locks = WeakValueDictionary[str, Lock]()
 
     @asynccontextmanager
-    async def attempt(self, username: str, address: str) -> AsyncIterator[None]:
+    async def attempt(self, account: str, address: str) -> AsyncIterator[None]:
         """Run one attempt. InvalidGrant counts as a failure; success resets the account's counts.
+
+        `account` is the key of the account, which the limits' storage has as a hash only.
 
         Raises:
             TooManyRequests: there were too many failures.
         """
-        account = hashlib.sha256(username.lower().encode()).hexdigest()
+        account = hashlib.sha256(account.encode()).hexdigest()
         together = f"{account}/{address}"
         async with self._locks.setdefault(account, Lock()):
             await self._together.test(together)

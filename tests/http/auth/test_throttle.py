@@ -54,6 +54,23 @@ def test_an_unknown_account_is_limited_too(client: TestClient) -> None:
     check_login_refused(request_token(client, "nobody@example.com"))
 
 
+@pytest.mark.parametrize(
+    ("email", "spelling"),
+    [
+        ("anna@example.com", "anna@\uff45xample.com"),
+        ("anna@bücher.example", "anna@xn--bcher-kva.example"),
+        ("ασ@example.com", "ΑΣ@example.com"),
+    ],
+)
+def test_all_spellings_of_an_email_share_the_limit(
+    client: TestClient, email: str, spelling: str
+) -> None:
+    Api.register(client, email)
+    log_in(client, spelling)
+    assert [fail(client, email) for _ in range(5)] == [401] * 5
+    assert [fail(client, spelling) for _ in range(6)] == [401] * 5 + [429]
+
+
 def test_success_resets_the_failures_of_the_account_and_address(anna: Api) -> None:
     for _ in range(3):
         assert [fail(anna.client, anna.email) for _ in range(9)] == [401] * 9
