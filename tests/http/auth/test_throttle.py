@@ -2,6 +2,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv6Address
 from types import SimpleNamespace
 
 import pytest
@@ -142,6 +143,26 @@ def test_ipv6_addresses_count_as_their_network(anna: Api, clients: Clients) -> N
         assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 401
     check_login_refused(request_token(clients("2001:db8::ffff"), anna.email))
     assert request_token(clients("2001:db8:0:1::1"), anna.email).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::ffff:203.0.113.7",
+        "::203.0.113.7",
+        "::ffff:0:203.0.113.7",
+        "64:ff9b::203.0.113.7",
+        "2002:cb00:7107::1",
+        "2001:0:c000:22d:8000:63bf:34ff:8ef8",
+    ],
+)
+def test_an_ipv4_address_in_ipv6_is_that_client(anna: Api, clients: Clients, address: str) -> None:
+    neighbour = str(IPv6Address(int(IPv6Address(address)) ^ (1 << 80 if "2002" in address else 1)))
+    for client in [address] * 5 + ["203.0.113.7"] * 5:
+        assert fail(clients(client), anna.email) == 401
+    check_login_refused(request_token(clients(address), anna.email))
+    check_login_refused(request_token(clients("203.0.113.7"), anna.email))
+    assert request_token(clients(neighbour), anna.email).status_code == 200
 
 
 def test_a_limit_ends_with_its_window(
