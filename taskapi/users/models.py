@@ -11,6 +11,7 @@ from taskapi.models import (
     NonBlankStr,
     RequestModel,
     UTCDatetime,
+    check_encodable,
 )
 from taskapi.security.emails import normalize_email
 
@@ -26,6 +27,7 @@ Email = Annotated[EmailText, AfterValidator(normalize_email)]
 Password = Annotated[
     SecretStr,
     pydantic.Field(min_length=8, max_length=128, examples=["correct horse battery staple"]),
+    AfterValidator(check_encodable),
 ]
 
 
