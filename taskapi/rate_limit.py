@@ -56,9 +56,9 @@ class RateLimiter:
         """Count an event. Return False if it exceeds the limit."""
         return await self._call(lambda limiter: limiter.hit(limit, key))
 
-    async def test(self, limit: RateLimitItem, key: str) -> bool:
-        """Return whether another event is within the limit. Nothing is counted."""
-        return await self._call(lambda limiter: limiter.test(limit, key))
+    async def test(self, limit: RateLimitItem, key: str, events: int = 1) -> bool:
+        """Return whether so many more events are within the limit. Nothing is counted."""
+        return await self._call(lambda limiter: limiter.test(limit, key, cost=events))
 
     async def clear(self, limit: RateLimitItem, key: str) -> None:
         await self._call(lambda limiter: limiter.clear(limit, key))
@@ -109,6 +109,11 @@ class Throttle:
         for limit in self._limits:
             if not await self._limiter.test(limit, self._key(key)):
                 await self._refuse(limit, key)
+
+    async def has_room(self, key: str, events: int) -> bool:
+        """Return whether so many more events are within the limits. Nothing is counted."""
+        tests = [await self._limiter.test(limit, self._key(key), events) for limit in self._limits]
+        return all(tests)
 
     async def hit(self, key: str) -> None:
         """Count an event.

@@ -93,9 +93,10 @@ def test_successes_are_not_limited(anna: Api) -> None:
         assert {answer.status_code for answer in answers} == {200}
 
 
-def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def spy_on_verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let other attempts run during each verification, and return the passwords verified."""
     verify = Passwords.verify
-    verified = []
+    verified: list[str] = []
 
     async def verify_slowly(
         self: Passwords, password: str, password_hash: str | None
@@ -106,10 +107,44 @@ def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.Monk
         return await verify(self, password, password_hash)
 
     monkeypatch.setattr(Passwords, "verify", verify_slowly)
+    return verified
+
+
+def test_concurrent_failures_are_all_counted(
+    anna: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = spy_on_verifications(monkeypatch)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
     assert sorted(answers) == [401] * 10 + [429] * 20
     assert len(verified) == 10
+
+
+def test_attempts_at_once_at_many_accounts_keep_the_limit_of_the_address(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(settings.model_copy(update={"login_address_limit": "5/minute"}))
+    verified = spy_on_verifications(monkeypatch)
+    with ThreadPoolExecutor(16) as pool:
+        emails = [f"{number}@example.com" for number in range(30)]
+        answers = list(pool.map(lambda email: fail(client, email), emails))
+    assert sorted(answers) == [401] * 5 + [429] * 25
+    assert len(verified) == 5
+
+
+def test_successes_at_once_wait_for_the_last_failure_that_is_left(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(settings.model_copy(update={"login_address_limit": "3/minute"}))
+    emails = [f"{number}@example.com" for number in range(8)]
+    for email in emails:
+        Api.register(client, email)
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401] * 2
+    spy_on_verifications(monkeypatch)
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda email: request_token(client, email), emails * 4)
+        assert {answer.status_code for answer in answers} == {200}
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401, 429]
 
 
 def test_the_owner_can_log_in_from_another_address(anna: Api, clients: Clients) -> None:
