@@ -110,9 +110,7 @@ def spy_on_verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return verified
 
 
-def test_concurrent_failures_are_all_counted(
-    anna: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     verified = spy_on_verifications(monkeypatch)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
