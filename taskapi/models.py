@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any, Self, TypeVar, cast
 
 from fastapi import Path
-from pydantic import Field, StringConstraints, TypeAdapter, model_validator
+from pydantic import Field, SecretStr, StringConstraints, TypeAdapter, model_validator
 from sqlalchemy import BigInteger, CursorResult, Integer, String
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import SQLModel
@@ -49,6 +49,19 @@ NonBlankStr = Annotated[
     ),
 ]
 """Text that is trimmed, and is not empty after trimming."""
+
+
+def check_encodable(secret: SecretStr) -> SecretStr:
+    """Refuse lone surrogates, which Pydantic refuses in `str` but not in SecretStr.
+
+    Raises:
+        ValueError: there is one.
+    """
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("There is a character that is not allowed.") from None
+    return secret
 
 
 class RequestModel(SQLModel):

@@ -20,6 +20,17 @@ REDIS_TIMEOUT = 1.0
 STORAGE_RETRY_SECONDS = 5.0
 """After a connection to the shared storage failed, it is not used for this long."""
 
+IPV4_NETWORKS = tuple(
+    ipaddress.IPv6Network(network)
+    for network in (
+        "::/96",  # IPv4-compatible (RFC 4291, section 2.5.5.1)
+        "::ffff:0:0/96",  # IPv4-mapped (RFC 4291, section 2.5.5.2)
+        "::ffff:0:0:0/96",  # IPv4-translated (RFC 2765)
+        "64:ff9b::/96",  # NAT64 (RFC 6052)
+    )
+)
+"""The networks whose addresses end in an IPv4 address."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,9 +56,9 @@ class RateLimiter:
         """Count an event. Return False if it exceeds the limit."""
         return await self._call(lambda limiter: limiter.hit(limit, key))
 
-    async def test(self, limit: RateLimitItem, key: str) -> bool:
-        """Return whether another event is within the limit. Nothing is counted."""
-        return await self._call(lambda limiter: limiter.test(limit, key))
+    async def test(self, limit: RateLimitItem, key: str, events: int = 1) -> bool:
+        """Return whether so many more events are within the limit. Nothing is counted."""
+        return await self._call(lambda limiter: limiter.test(limit, key, cost=events))
 
     async def clear(self, limit: RateLimitItem, key: str) -> None:
         await self._call(lambda limiter: limiter.clear(limit, key))
@@ -99,6 +110,11 @@ class Throttle:
             if not await self._limiter.test(limit, self._key(key)):
                 await self._refuse(limit, key)
 
+    async def has_room(self, key: str, events: int) -> bool:
+        """Return whether so many more events are within the limits. Nothing is counted."""
+        tests = [await self._limiter.test(limit, self._key(key), events) for limit in self._limits]
+        return all(tests)
+
     async def hit(self, key: str) -> None:
         """Count an event.
 
@@ -122,7 +138,9 @@ class Throttle:
 
 
 def client_address(request: Request) -> str:
-    """Return the client's address. IPv6 addresses are reduced to their /64.
+    """Return the client's address. IPv6 addresses are reduced to their /64, but an IPv4 address in
+    an IPv6 address is IPv4: otherwise all IPv4 clients of a dual-stack socket or of a translator
+    would be one client.
 
     Behind a proxy that uvicorn trusts (`--forwarded-allow-ips`), it is the address that the proxy
     forwards.
@@ -132,6 +150,15 @@ def client_address(request: Request) -> str:
         address = ipaddress.ip_address(host)
     except ValueError:
         return host
-    if address.version == 6:
-        return str(ipaddress.ip_network((int(address), 64), strict=False))
-    return host
+    if address.version == 4:
+        return host
+    embedded = _embedded_ipv4(address)
+    return str(embedded or ipaddress.ip_network((int(address), 64), strict=False))
+
+
+def _embedded_ipv4(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    if any(address in network for network in IPV4_NETWORKS):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.teredo:
+        return address.teredo[1]  # the client; the other one is its server
+    return address.sixtofour

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
 from taskapi.exceptions import (
@@ -19,7 +19,7 @@ from taskapi.exceptions import (
 )
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
-from taskapi.models import MAX_FIELDS, NonBlankStr, Text
+from taskapi.models import MAX_FIELDS, NonBlankStr, Text, check_encodable
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -47,7 +47,11 @@ class PasswordGrant(BaseModel):
     grant_type: Literal["password"]
     username: Annotated[NonBlankStr, StringConstraints(max_length=254), Field(examples=[EMAIL])]
     """The e-mail."""
-    password: SecretStr = Field(min_length=1, max_length=128, examples=[PASSWORD])
+    password: Annotated[
+        SecretStr,
+        Field(min_length=1, max_length=128, examples=[PASSWORD]),
+        AfterValidator(check_encodable),
+    ]
 
 
 class RefreshGrant(BaseModel):
@@ -56,7 +60,11 @@ class RefreshGrant(BaseModel):
     model_config = {"use_attribute_docstrings": True}
 
     grant_type: Literal["refresh_token"]
-    refresh_token: SecretStr = Field(min_length=1, max_length=200, examples=[REFRESH_TOKEN])
+    refresh_token: Annotated[
+        SecretStr,
+        Field(min_length=1, max_length=200, examples=[REFRESH_TOKEN]),
+        AfterValidator(check_encodable),
+    ]
     """The newest refresh token of the session. The response replaces it."""
 
 
@@ -65,7 +73,11 @@ class Revocation(BaseModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    token: SecretStr = Field(min_length=1, max_length=4000, examples=[REFRESH_TOKEN])
+    token: Annotated[
+        SecretStr,
+        Field(min_length=1, max_length=4000, examples=[REFRESH_TOKEN]),
+        AfterValidator(check_encodable),
+    ]
     """An access token or a refresh token."""
 
 

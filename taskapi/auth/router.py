@@ -26,6 +26,7 @@ from taskapi.http.raises import raises
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
+from taskapi.security.emails import account_key
 from taskapi.security.refresh_tokens import RefreshToken
 
 router = APIRouter(prefix="/auth", tags=["auth"])
@@ -59,11 +60,12 @@ async def create_token(
             database, tokens.keys, presented, lifetime, settings.refresh_token_grace
         )
     else:
-        async with throttle.attempt(form.username, client_address(request)):
+        account = account_key(form.username)
+        async with throttle.attempt(account, client_address(request)):
             session = await service.log_in(
                 database,
                 passwords,
-                form.username,
+                account,
                 form.password.get_secret_value(),
                 _client_name(request),
                 lifetime,

@@ -29,7 +29,6 @@ from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.security.refresh_tokens import RefreshToken
-from taskapi.users.models import email_key, normalize_email
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +42,22 @@ class Credentials(NamedTuple):
 
 @raises(InvalidGrant)
 async def log_in(
-    database: Database, passwords: Passwords, email: str, password: str, client: str, lifetime: int
+    database: Database,
+    passwords: Passwords,
+    account: str,
+    password: str,
+    client: str,
+    lifetime: int,
 ) -> TokenPair:
     """Start a session, which ends when it is not refreshed for `lifetime` seconds.
 
-    An unknown e-mail takes as long as a wrong password. No connection is held while hashing.
+    `account` is the key of an account. An unknown one takes as long as a wrong password. No
+    connection is held while hashing.
 
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
-    user = await database.read(find_credentials, email)
+    user = await database.read(find_credentials, account)
     verified = await passwords.verify(password, user.password_hash if user else None)
     tokens = None
     if user and verified.matches:
@@ -62,13 +67,9 @@ async def log_in(
     return tokens
 
 
-def find_credentials(connection: Connection, email: str) -> Credentials | None:
-    """Return None if there is no such account, or if the text is not an e-mail."""
-    try:
-        key = email_key(normalize_email(email))
-    except ValueError:
-        return None
-    row = connection.execute(SELECT_CREDENTIALS, {"email_key": key}).one_or_none()
+def find_credentials(connection: Connection, account: str) -> Credentials | None:
+    """Return None if no account has this key."""
+    row = connection.execute(SELECT_CREDENTIALS, {"email_key": account}).one_or_none()
     return Credentials(*row) if row else None
 
 

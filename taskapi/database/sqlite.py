@@ -1,6 +1,8 @@
+import os
 import sqlite3
+from contextlib import suppress
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 
 from taskapi.settings import ConfigurationError
 
@@ -19,6 +21,12 @@ def open_engine(url: str, connections: int, *, foreign_keys: bool) -> Engine:
         engine = create_engine(url, pool_size=connections, max_overflow=0)
     except ValueError as error:  # a parameter of the driver, such as timeout
         raise ConfigurationError(f"the database's URL can't be used: {error}") from None
+
+    @event.listens_for(engine, "do_connect")
+    def create_private_file(_: Dialect, __: object, arguments: list[str], ___: object) -> None:
+        """SQLite gives the files beside the database, -wal and -shm, the mode of the database."""
+        with suppress(OSError):  # it exists, or SQLite says why it can't be opened
+            os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:

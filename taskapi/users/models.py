@@ -1,7 +1,6 @@
 from datetime import datetime
 from typing import Annotated, ClassVar
 
-import email_validator
 import pydantic
 from pydantic import MISSING, AfterValidator, SecretStr, StringConstraints
 from sqlmodel import Field, SQLModel
@@ -12,27 +11,9 @@ from taskapi.models import (
     NonBlankStr,
     RequestModel,
     UTCDatetime,
+    check_encodable,
 )
-
-# Closed networks use addresses such as ann@corp.local, which email_validator refuses. It has no
-# parameter to accept them, so this changes the library for the whole process.
-email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
-
-
-def normalize_email(email: str) -> str:
-    """Return the address in Unicode NFC, with its domain in lower case and without Punycode
-    (RFC 6531, RFC 5891).
-
-    Raises:
-        ValueError: the text is not an e-mail address.
-    """
-    try:
-        return email_validator.validate_email(
-            email, check_deliverability=False, globally_deliverable=False
-        ).normalized
-    except email_validator.EmailNotValidError:
-        raise ValueError("not a valid e-mail address") from None
-
+from taskapi.security.emails import normalize_email
 
 Name = Annotated[NonBlankStr, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
 EmailText = Annotated[
@@ -43,14 +24,10 @@ EmailText = Annotated[
 Email = Annotated[EmailText, AfterValidator(normalize_email)]
 
 
-def email_key(email: str) -> str:
-    """Return the key that identifies an account: two e-mails that differ in case only are equal."""
-    return email.lower()
-
-
 Password = Annotated[
     SecretStr,
     pydantic.Field(min_length=8, max_length=128, examples=["correct horse battery staple"]),
+    AfterValidator(check_encodable),
 ]
 
 
@@ -104,5 +81,5 @@ class User(UserBase, table=True):
     id: int = Field(primary_key=True, sa_type=ID_COLUMN)
     created_at: datetime
     email_key: str = Field(unique=True)
-    """The e-mail, in lower case: accounts are found by it."""
+    """The account key of the e-mail: accounts are found by it."""
     password_hash: str

@@ -7,7 +7,8 @@ from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
-from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, email_key
+from taskapi.security.emails import account_key
+from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 from taskapi.users.queries import (
     DELETE_USER,
     INSERT_USER,
@@ -46,7 +47,7 @@ def create_user(connection: Connection, new: UserCreate, password_hash: str) -> 
         EmailTaken: an account with this e-mail exists.
     """
     values = {**new.model_dump(exclude={"password"}), "created_at": utc_now()}
-    credentials = {"email_key": email_key(new.email), "password_hash": password_hash}
+    credentials = {"email_key": account_key(new.email), "password_hash": password_hash}
     try:
         user_id = inserted_id(connection.execute(INSERT_USER, values | credentials))
     except IntegrityError:
@@ -90,7 +91,7 @@ def update_user(
     changed = user.model_copy(update=values)
     if changed.email != user.email:
         token.check_recent()
-        values["email_key"] = email_key(changed.email)
+        values["email_key"] = account_key(changed.email)
     if password_hash is not None:
         token.check_recent()
         values["password_hash"] = password_hash

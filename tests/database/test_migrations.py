@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,13 +9,15 @@ from alembic.operations.ops import AlterColumnOp, MigrationScript, ModifyTableOp
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
 from sqlalchemy import String
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from taskapi.database import migrations
 from taskapi.database.engines import is_postgresql, open_engine
 from taskapi.database.migrations import REVISIONS
 from taskapi.security.access_tokens import AccessToken, AccessTokens
-from taskapi.settings import Settings
+from taskapi.security.emails import account_key
+from taskapi.settings import ConfigurationError, Settings
 from tests.api import Api
 from tests.conftest import SECRET_KEY
 from tests.databases import execute, schema
@@ -80,6 +83,65 @@ def test_rows_of_every_release_are_migrated(
     assert anna.create_task()["id"] == 7
     command.downgrade(config, revision)
     assert execute(url, "SELECT count(*) FROM tasks") == [(3,)]
+
+
+def insert_user(url: str, user_id: int, email: str) -> None:
+    """An account as release 1.0 stored it, whose key is the e-mail in lower case."""
+    statement = (
+        "INSERT INTO users (id, name, email, email_key, password_hash, created_at)"
+        " VALUES (CAST(:id AS INTEGER), 'x', :email, :key, '', '2026-11-24 10:00:00')"
+    )
+    execute(url, statement, id=str(user_id), email=email, key=email.lower())
+
+
+def test_emails_that_differ_in_case_get_the_same_key(create_database: CreateDatabase) -> None:
+    url = create_database()
+    config = migrations.config_for(url)
+    command.upgrade(config, "f9fc616a0d47")
+    emails = {1: "Anna@example.com", 2: "ΑΣ@x.gr", 3: "J\u030c@x.gr", 4: "weiß@x.de"}
+    for user_id, email in emails.items():
+        insert_user(url, user_id, email)
+    before = execute(url, "SELECT id, email_key FROM users ORDER BY id")
+    command.upgrade(config, "3b8e51c7a902")
+    keys = {row.id: row.email_key for row in execute(url, "SELECT id, email_key FROM users")}
+    assert keys == {user_id: account_key(email) for user_id, email in emails.items()}
+    assert keys == {1: "anna@example.com", 2: "ασ@x.gr", 3: "\u01f0@x.gr", 4: "weiß@x.de"}
+    command.downgrade(config, "f9fc616a0d47")
+    assert execute(url, "SELECT id, email_key FROM users ORDER BY id") == before
+
+
+def test_accounts_whose_emails_differ_in_case_stop_the_upgrade(
+    create_database: CreateDatabase,
+) -> None:
+    url = create_database()
+    config = migrations.config_for(url)
+    command.upgrade(config, "f9fc616a0d47")
+    for user_id, email in {5: "ΑΣ@x.gr", 6: "s@x.gr", 7: "ασ@x.gr", 8: "\u017f@x.gr"}.items():
+        insert_user(url, user_id, email)
+    before = execute(url, "SELECT * FROM users ORDER BY id")
+    with pytest.raises(ConfigurationError, match="users 7 and 5, 6 and 8"):
+        migrations.upgrade(url)
+    assert execute(url, "SELECT * FROM users ORDER BY id") == before
+    assert execute(url, "SELECT version_num FROM alembic_version") == [("f9fc616a0d47",)]
+    execute(url, "DELETE FROM users WHERE id IN (5, 8)")
+    migrations.upgrade(url)
+
+
+def test_printed_statements_refuse_keys_that_only_the_migration_computes(
+    create_database: CreateDatabase, tmp_path: Path
+) -> None:
+    url = create_database()
+    config = migrations.config_for(url)
+    command.upgrade(config, "f9fc616a0d47")
+    with (tmp_path / "keys.sql").open("w") as file:
+        config.output_buffer = file
+        command.upgrade(config, "f9fc616a0d47:3b8e51c7a902", sql=True)
+    [check] = re.findall("INSERT INTO alembic_version[^;]*", (tmp_path / "keys.sql").read_text())
+    insert_user(url, 1, "anna@example.com")
+    execute(url, check)
+    insert_user(url, 2, "ασ@x.gr")
+    with pytest.raises(IntegrityError):
+        execute(url, check)
 
 
 @pytest.mark.own_database

@@ -1,5 +1,7 @@
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,6 +11,8 @@ from taskapi.settings import Settings
 from tests.api import Api, check_problem
 
 pytestmark = pytest.mark.database("sqlite")
+
+Start = Callable[[Settings], TestClient]
 
 
 @pytest.fixture
@@ -49,3 +53,28 @@ def test_a_locked_database_is_unavailable(
     assert anna.get(f"/tasks/{task['id']}").json() == task
     connection.execute("ROLLBACK")
     assert anna.delete(f"/tasks/{task['id']}").status_code == 204
+
+
+def test_a_new_database_is_readable_by_its_owner_only(
+    start: Start, settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "new"
+    folder.mkdir()
+    mask = os.umask(0o022)
+    try:
+        url = f"sqlite:///{folder}/taskapi.db"
+        Api.register(start(settings.model_copy(update={"database_url": url})), "anna@example.com")
+    finally:
+        os.umask(mask)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes == dict.fromkeys(["taskapi.db", "taskapi.db-wal", "taskapi.db-shm"], 0o600)
+
+
+def test_the_mode_of_an_existing_database_is_kept(
+    start: Start, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "existing.db"
+    file.touch()
+    file.chmod(0o640)
+    start(settings.model_copy(update={"database_url": f"sqlite:///{file}"}))
+    assert file.stat().st_mode & 0o777 == 0o640

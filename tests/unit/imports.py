@@ -27,7 +27,7 @@ LAYERS = (
 )
 """From the top. A module imports from its own layer and from those below it."""
 
-UPWARD = {("auth.queries", "users.models"), ("auth.service", "users.models")}
+UPWARD = {("auth.queries", "users.models")}
 """The imports from a layer above: logging in reads the table of accounts."""
 
 Graph = dict[str, set[str]]

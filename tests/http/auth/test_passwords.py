@@ -45,6 +45,42 @@ def test_common_passwords_are_refused_in_changes(careful: TestClient, method: st
     log_in(careful, anna.email)
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_half_a_character_in_a_password_is_refused(anna: Api, method: str) -> None:
+    path = "/users" if method == "POST" else f"/users/{anna.user_id}"
+    body = rb'{"name": "Vera", "email": "vera@example.com", "password": "\ud800 long password"}'
+    answer = anna.request(method, path, content=body, headers={"Content-Type": "application/json"})
+    assert faults(answer) == [("body", "/password")]
+    assert answer.json()["errors"][0]["detail"] == "There is a character that is not allowed."
+
+
+@pytest.mark.parametrize(
+    ("path", "secret", "form"),
+    [
+        ("token", "password", {"grant_type": "password", "username": "anna@example.com"}),
+        ("token", "refresh_token", {"grant_type": "refresh_token"}),
+        ("revoke", "token", {}),
+    ],
+)
+def test_half_a_character_in_a_form_is_refused(
+    anna: Api, path: str, secret: str, form: dict[str, str]
+) -> None:
+    """In UTF-7, which a form may be encoded in, half a character can be written."""
+    fields = {name: value.replace("@", "+AEA-") for name, value in form.items()}
+    fields[secret] = "+2AA- long password"
+    body = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    answer = anna.client.post(
+        f"/auth/{path}",
+        content=f"{body}--x--\r\n",
+        headers={"Content-Type": "multipart/form-data; boundary=x; charset=utf-7"},
+    )
+    problem = check_problem(answer, 400, "invalid-token-request")
+    assert problem["detail"] == f"Missing or invalid: {secret}."
+
+
 def test_logging_in_updates_an_outdated_hash(start: Start, settings: Settings, anna: Api) -> None:
     stronger = start(settings.model_copy(update={"password_hash_iterations": 2}))
     log_in(stronger, anna.email)

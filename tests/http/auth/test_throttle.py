@@ -2,6 +2,7 @@ import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import IPv6Address
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +55,23 @@ def test_an_unknown_account_is_limited_too(client: TestClient) -> None:
     check_login_refused(request_token(client, "nobody@example.com"))
 
 
+@pytest.mark.parametrize(
+    ("email", "spelling"),
+    [
+        ("anna@example.com", "anna@\uff45xample.com"),
+        ("anna@bücher.example", "anna@xn--bcher-kva.example"),
+        ("ασ@example.com", "ΑΣ@example.com"),
+    ],
+)
+def test_all_spellings_of_an_email_share_the_limit(
+    client: TestClient, email: str, spelling: str
+) -> None:
+    Api.register(client, email)
+    log_in(client, spelling)
+    assert [fail(client, email) for _ in range(5)] == [401] * 5
+    assert [fail(client, spelling) for _ in range(6)] == [401] * 5 + [429]
+
+
 def test_success_resets_the_failures_of_the_account_and_address(anna: Api) -> None:
     for _ in range(3):
         assert [fail(anna.client, anna.email) for _ in range(9)] == [401] * 9
@@ -75,9 +93,10 @@ def test_successes_are_not_limited(anna: Api) -> None:
         assert {answer.status_code for answer in answers} == {200}
 
 
-def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def spy_on_verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let other attempts run during each verification, and return the passwords verified."""
     verify = Passwords.verify
-    verified = []
+    verified: list[str] = []
 
     async def verify_slowly(
         self: Passwords, password: str, password_hash: str | None
@@ -88,10 +107,42 @@ def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.Monk
         return await verify(self, password, password_hash)
 
     monkeypatch.setattr(Passwords, "verify", verify_slowly)
+    return verified
+
+
+def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    verified = spy_on_verifications(monkeypatch)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
     assert sorted(answers) == [401] * 10 + [429] * 20
     assert len(verified) == 10
+
+
+def test_attempts_at_once_at_many_accounts_keep_the_limit_of_the_address(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(settings.model_copy(update={"login_address_limit": "5/minute"}))
+    verified = spy_on_verifications(monkeypatch)
+    with ThreadPoolExecutor(16) as pool:
+        emails = [f"{number}@example.com" for number in range(30)]
+        answers = list(pool.map(lambda email: fail(client, email), emails))
+    assert sorted(answers) == [401] * 5 + [429] * 25
+    assert len(verified) == 5
+
+
+def test_successes_at_once_wait_for_the_last_failure_that_is_left(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = start(settings.model_copy(update={"login_address_limit": "3/minute"}))
+    emails = [f"{number}@example.com" for number in range(8)]
+    for email in emails:
+        Api.register(client, email)
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401] * 2
+    spy_on_verifications(monkeypatch)
+    with ThreadPoolExecutor(16) as pool:
+        answers = pool.map(lambda email: request_token(client, email), emails * 4)
+        assert {answer.status_code for answer in answers} == {200}
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401, 429]
 
 
 def test_the_owner_can_log_in_from_another_address(anna: Api, clients: Clients) -> None:
@@ -125,6 +176,26 @@ def test_ipv6_addresses_count_as_their_network(anna: Api, clients: Clients) -> N
         assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 401
     check_login_refused(request_token(clients("2001:db8::ffff"), anna.email))
     assert request_token(clients("2001:db8:0:1::1"), anna.email).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::ffff:203.0.113.7",
+        "::203.0.113.7",
+        "::ffff:0:203.0.113.7",
+        "64:ff9b::203.0.113.7",
+        "2002:cb00:7107::1",
+        "2001:0:c000:22d:8000:63bf:34ff:8ef8",
+    ],
+)
+def test_an_ipv4_address_in_ipv6_is_that_client(anna: Api, clients: Clients, address: str) -> None:
+    neighbour = str(IPv6Address(int(IPv6Address(address)) ^ (1 << 80 if "2002" in address else 1)))
+    for client in [address] * 5 + ["203.0.113.7"] * 5:
+        assert fail(clients(client), anna.email) == 401
+    check_login_refused(request_token(clients(address), anna.email))
+    check_login_refused(request_token(clients("203.0.113.7"), anna.email))
+    assert request_token(clients(neighbour), anna.email).status_code == 200
 
 
 def test_a_limit_ends_with_its_window(

@@ -53,6 +53,19 @@ def test_cyrillic_emails_are_unique_in_any_case(client: TestClient) -> None:
     check_problem(again, 409, "email-taken")
 
 
+@pytest.mark.parametrize(
+    ("email", "again"),
+    [("ασ@x.gr", "ΑΣ@x.gr"), ("ας@x.gr", "ΑΣ@x.gr"), ("\u01f0@x.gr", "J\u030c@x.gr")],
+)
+def test_case_folds_where_lower_case_has_two_spellings(
+    client: TestClient, email: str, again: str
+) -> None:
+    client.post("/users", json={**ANNA, "email": email})
+    answer = client.post("/users", json={**ANNA, "email": again})
+    check_problem(answer, 409, "email-taken")
+    log_in(client, again)
+
+
 def test_sharp_s_and_double_s_are_different_emails(client: TestClient) -> None:
     client.post("/users", json={**ANNA, "email": "weiß@example.com"})
     assert client.post("/users", json={**ANNA, "email": "weiss@example.com"}).status_code == 201
