@@ -8,12 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fastapi.testclient import TestClient
 
+from taskapi.database import postgresql as postgresql_engine
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
 from tests.databases import PostgreSQL, database_name, end_connections, execute
 from tests.waiting import wait_until
 
 Start = Callable[[Settings], TestClient]
+
+
+@pytest.fixture(autouse=True)
+def no_margin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_engine, "TIMEOUT_MARGIN", 0)
+
 
 pytestmark = [pytest.mark.database("postgresql"), pytest.mark.own_database]
 

@@ -39,7 +39,9 @@ def check_refused(api: Api, token: str) -> None:
     )
 
 
-def test_an_access_token_is_a_jwt_of_rfc_9068(anna: Api) -> None:
+@pytest.mark.usefixtures("clock")
+def test_an_access_token_is_a_jwt_of_rfc_9068(client: TestClient) -> None:
+    anna = Api.register(client, "anna@example.com")
     claims = decode(anna.token)
     assert jwt.get_unverified_header(anna.token) == {"alg": "HS256", "typ": "at+jwt"}
     assert sorted(claims) == sorted(CLAIMS)
