@@ -7,6 +7,7 @@ import pytest
 from alembic.config import main as run_alembic
 
 from taskapi.__main__ import main
+from taskapi.commands import backup
 from tests.server import ROOT
 
 UNREACHABLE = "postgresql://nobody@127.0.0.1:1/taskapi"
@@ -52,3 +53,23 @@ def test_a_missing_driver_is_reported_in_one_line(
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(SystemExit, match=r"PostgreSQL needs a driver: uv sync --extra postgresql$"):
         run(monkeypatch, *command)
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "back_up", None)
+    monkeypatch.setattr(sys, "argv", ["taskapi", "backup", "copy.db"])
+    with pytest.raises(TypeError):
+        main()
+
+
+def test_the_help_names_every_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["taskapi", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    text = capsys.readouterr().out
+    assert text.startswith("usage: python -m taskapi [-h] COMMAND")
+    names = {path.stem.replace("_", "-") for path in (ROOT / "taskapi/commands").glob("[a-z]*.py")}
+    assert len(names) >= 2
+    assert all(f"\n    {name}" in text for name in names)

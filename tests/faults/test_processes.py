@@ -189,23 +189,3 @@ def test_a_failed_command_has_no_traceback(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "taskapi can't back up the database: unable to open database file\n"
-
-
-def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "back_up", None)
-    monkeypatch.setattr(sys, "argv", ["taskapi", "backup", "copy.db"])
-    with pytest.raises(TypeError):
-        main()
-
-
-def test_the_help_names_every_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["taskapi", "--help"])
-    with pytest.raises(SystemExit, match="0"):
-        main()
-    text = capsys.readouterr().out
-    assert text.startswith("usage: python -m taskapi [-h] COMMAND")
-    names = {path.stem.replace("_", "-") for path in (ROOT / "taskapi/commands").glob("[a-z]*.py")}
-    assert len(names) >= 2
-    assert all(f"\n    {name}" in text for name in names)
