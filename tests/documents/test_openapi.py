@@ -175,9 +175,10 @@ def test_examples_of_tasks_have_russian_statuses() -> None:
     post = app.openapi()["paths"]["/tasks"]["post"]
     sent = post["requestBody"]["content"]["application/json"]["example"]
     answered = post["responses"]["201"]["content"]["application/json"]["example"]
-    assert sent == {
+    russian = {
         "title": "Купить хлеб",
         "description": "Ржаной, два батона",
         "status": "новая",
     }
+    assert sent.items() >= russian.items()
     assert answered.items() >= sent.items()

@@ -24,9 +24,9 @@ JSON_BODIES: dict[str, Json] = {
 
 BY_FORMAT = {
     "email": "somebody.{}@example.com",
-    "date": "2031-01-{:02}",
-    "date-time": "2031-01-01T00:00:{:02}Z",
-    "uuid": "00000000-0000-4000-8000-0000000000{:02}",
+    "date": "2{:03}-01-01",
+    "date-time": "2{:03}-01-01T00:00:00Z",
+    "uuid": "00000000-0000-4000-8000-{:012}",
     None: "Text {}",
     "password": "a password with number {}",
 }
