@@ -102,11 +102,13 @@ class Settings(BaseSettings):
     password_hash_iterations: int = Field(default=3, ge=1, le=100)
     """Passes of Argon2id over its memory."""
 
-    database_connections: int = Field(default=8, ge=1, le=1000)
-    """Maximum number of database connections per process."""
+    database_connections: int = Field(default=8, ge=3, le=1000)
+    """Maximum number of database connections per process. On PostgreSQL, one is for `/readyz`, half
+    of the others, rounded down, for writes, and the rest for reads. SQLite adds one for writes and
+    one for `/readyz`."""
 
     database_statement_timeout: int = Field(default=30, ge=0, le=24 * 60 * 60)
-    """Seconds after which PostgreSQL cancels a statement; 0 for no limit."""
+    """Seconds after which the database cancels a statement; 0 for no limit."""
 
     database_transaction_pooling: bool = False
     """Whether connections go through a pooler in transaction mode, such as PgBouncer."""
