@@ -142,6 +142,7 @@ async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
     passwords = Passwords(
         settings.password_hash_memory,
         settings.password_hash_iterations,
+        threads=settings.password_hash_threads,
         refuse_common=settings.refuse_common_passwords,
     )
     stack.callback(passwords.close)

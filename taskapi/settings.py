@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     password_hash_iterations: int = Field(default=3, ge=1, le=100)
     """Passes of Argon2id over its memory."""
 
+    password_hash_threads: int = Field(default=0, ge=0, le=1000)
+    """Number of password hashes that one process computes at once. 0 means one for each processor
+    that the process may use, by its affinity and its cgroup's quota."""
+
     database_connections: int = Field(default=8, ge=3, le=1000)
     """Maximum number of database connections per process. On PostgreSQL, one is for `/readyz`, half
     of the others, rounded down, for writes, and the rest for reads. SQLite adds one for writes and

@@ -13,10 +13,11 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from taskapi.exceptions import InvalidRequest, Unavailable
+from taskapi.security.processors import available_processors
 
 T = TypeVar("T")
 
-QUEUE_PER_PROCESSOR = 32
+QUEUE_PER_THREAD = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +28,25 @@ class Verification:
 
 
 class Passwords:
-    """Hash and verify passwords with Argon2id (RFC 9106), in one thread per processor.
+    """Hash and verify passwords with Argon2id (RFC 9106), in threads of their own.
 
-    The threads do nothing else, and have a lower priority than the rest of the service. Passwords
+    There is one thread for each processor that the process may use, unless a number is given. They
+    have a lower priority than the rest of the service. Passwords
     are normalized to NFC, because keyboards compose accents differently (RFC 8265, section 4.2.2).
     """
 
-    def __init__(self, memory: int, iterations: int, *, refuse_common: bool) -> None:
-        """`memory` is in KiB; `iterations` is the number of passes over it."""
+    def __init__(self, memory: int, iterations: int, *, threads: int, refuse_common: bool) -> None:
+        """`memory` is in KiB; `iterations` is the number of passes over it; 0 `threads` means one
+        for each processor.
+        """
         hasher = Argon2Hasher(memory_cost=memory, time_cost=iterations, parallelism=1)
         self._hasher = PasswordHash((hasher,))
-        processors = os.cpu_count() or 1
+        threads = threads or available_processors()
         self._threads = ThreadPoolExecutor(
-            processors, initializer=_lower_priority if sys.platform == "linux" else None
+            threads, initializer=_lower_priority if sys.platform == "linux" else None
         )
         self._pending = 0
-        self._most_pending = processors * (1 + QUEUE_PER_PROCESSOR)
+        self._most_pending = threads * (1 + QUEUE_PER_THREAD)
         self._decoy = self._hasher.hash(secrets.token_hex())
         self._common = _common_passwords() if refuse_common else frozenset()
 

@@ -85,9 +85,8 @@ def test_each_attempt_to_log_in_verifies_one_hash(
 def test_too_many_waiting_passwords_are_answered_503(
     start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, anna: Api, boris: Api
 ) -> None:
-    monkeypatch.setattr(passwords, "QUEUE_PER_PROCESSOR", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    client = start(settings)
+    monkeypatch.setattr(passwords, "QUEUE_PER_THREAD", 0)
+    client = start(settings.model_copy(update={"password_hash_threads": 1}))
     verify = PasswordHash.verify_and_update
     started, go_on = Event(), Event()
 
