@@ -156,4 +156,5 @@ async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
         passwords=passwords,
         registration_throttle=Throttle(limiter, "registration", settings.registration_limit),
         login_throttle=LoginThrottle(limiter, settings),
+        password_change_throttle=Throttle(limiter, "password-change", settings.login_limit),
     )

@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     A later use ends the session."""
 
     login_limit: Limits = "10/minute"
-    """Failed attempts to log in, per account and address together, in the limits library's
-    notation; empty for no limit."""
+    """Failed attempts to log in, per account and address together, and changes of a password, per
+    account; in the limits library's notation; empty for no limit."""
 
     login_account_limit: Limits = "100/hour"
     """Failed attempts to log in per account, from all addresses."""

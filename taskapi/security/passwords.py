@@ -3,11 +3,13 @@ import os
 import secrets
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
@@ -18,6 +20,9 @@ from taskapi.security.processors import available_processors
 T = TypeVar("T")
 
 QUEUE_PER_THREAD = 32
+
+ALL = ""
+"""The key under which the passwords of all clients are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +50,20 @@ class Passwords:
         self._threads = ThreadPoolExecutor(
             threads, initializer=_lower_priority if sys.platform == "linux" else None
         )
-        self._pending = 0
+        self._pending = Counter[str]()
         self._most_pending = threads * (1 + QUEUE_PER_THREAD)
+        self._most_per_client = max(1, self._most_pending // 4)
+        self._clients: tuple[str, ...] = ()
         self._decoy = self._hasher.hash(secrets.token_hex())
         self._common = _common_passwords() if refuse_common else frozenset()
+
+    def for_client(self, client: str) -> Self:
+        """Return the same service for the passwords of one client, such as an address. At most a
+        quarter of the queue is for one client.
+        """
+        limited = copy(self)
+        limited._clients = (*self._clients, client)  # noqa: SLF001 -- its own class
+        return limited
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -78,13 +93,19 @@ class Passwords:
         return Verification(matches and password_hash is not None, new_hash)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._pending >= self._most_pending:
+        pending = self._pending
+        full = pending[ALL] >= self._most_pending
+        if full or any(pending[client] >= self._most_per_client for client in self._clients):
             raise Unavailable("Too many passwords are being checked.", retry_after=2)
-        self._pending += 1
+        keys = (ALL, *self._clients)
+        pending.update(keys)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._pending -= 1
+            pending.subtract(keys)
+            for client in self._clients:
+                if not pending[client]:
+                    del pending[client]
 
 
 def _lower_priority() -> None:
