@@ -142,6 +142,7 @@ async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
     passwords = Passwords(
         settings.password_hash_memory,
         settings.password_hash_iterations,
+        threads=settings.password_hash_threads,
         refuse_common=settings.refuse_common_passwords,
     )
     stack.callback(passwords.close)
@@ -155,4 +156,5 @@ async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
         passwords=passwords,
         registration_throttle=Throttle(limiter, "registration", settings.registration_limit),
         login_throttle=LoginThrottle(limiter, settings),
+        password_change_throttle=Throttle(limiter, "password-change", settings.login_limit),
     )

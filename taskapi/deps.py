@@ -12,7 +12,7 @@ from taskapi.database.core import Database
 from taskapi.exceptions import TooManyRequests, Unavailable
 from taskapi.http.pagination import Cursors, Pager
 from taskapi.http.raises import raises
-from taskapi.rate_limit import Throttle
+from taskapi.rate_limit import Throttle, client_address
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.login_throttle import LoginThrottle
 from taskapi.security.passwords import Passwords
@@ -30,6 +30,7 @@ class Services:
     passwords: Passwords
     registration_throttle: Throttle
     login_throttle: LoginThrottle
+    password_change_throttle: Throttle
 
 
 def set_services(app: FastAPI, services: Services) -> None:
@@ -60,7 +61,8 @@ async def get_pager(request: Request, response: Response) -> Pager:
 
 
 async def get_passwords(request: Request) -> Passwords:
-    return get_services(request).passwords
+    address = client_address(request)
+    return get_services(request).passwords.for_client(f"address {address}")
 
 
 @raises(TooManyRequests)
@@ -73,6 +75,11 @@ async def get_login_throttle(request: Request) -> LoginThrottle:
     return get_services(request).login_throttle
 
 
+@raises(TooManyRequests)
+async def get_password_change_throttle(request: Request) -> Throttle:
+    return get_services(request).password_change_throttle
+
+
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
@@ -80,3 +87,4 @@ PagerDep = Annotated[Pager, Depends(get_pager)]
 PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
 RegistrationThrottleDep = Annotated[Throttle, Depends(get_registration_throttle)]
 LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]
+PasswordChangeThrottleDep = Annotated[Throttle, Depends(get_password_change_throttle)]

@@ -36,4 +36,4 @@ async def check_liveness() -> Health:
     ),
 )
 async def check_readiness(database: DatabaseDep) -> Readiness:
-    return Readiness(database_schema=await database.read(migrations.compare))
+    return Readiness(database_schema=await database.check(migrations.compare))

@@ -78,8 +78,8 @@ class Settings(BaseSettings):
     A later use ends the session."""
 
     login_limit: Limits = "10/minute"
-    """Failed attempts to log in, per account and address together, in the limits library's
-    notation; empty for no limit."""
+    """Failed attempts to log in, per account and address together, and changes of a password, per
+    account; in the limits library's notation; empty for no limit."""
 
     login_account_limit: Limits = "100/hour"
     """Failed attempts to log in per account, from all addresses."""
@@ -102,11 +102,17 @@ class Settings(BaseSettings):
     password_hash_iterations: int = Field(default=3, ge=1, le=100)
     """Passes of Argon2id over its memory."""
 
-    database_connections: int = Field(default=8, ge=1, le=1000)
-    """Maximum number of database connections per process."""
+    password_hash_threads: int = Field(default=0, ge=0, le=1000)
+    """Number of password hashes that one process computes at once. 0 means one for each processor
+    that the process may use, by its affinity and its cgroup's quota."""
+
+    database_connections: int = Field(default=8, ge=3, le=1000)
+    """Maximum number of database connections per process. On PostgreSQL, one is for `/readyz`, half
+    of the others, rounded down, for writes, and the rest for reads. SQLite adds one for writes and
+    one for `/readyz`."""
 
     database_statement_timeout: int = Field(default=30, ge=0, le=24 * 60 * 60)
-    """Seconds after which PostgreSQL cancels a statement; 0 for no limit."""
+    """Seconds after which the database cancels a statement; 0 for no limit."""
 
     database_transaction_pooling: bool = False
     """Whether connections go through a pooler in transaction mode, such as PgBouncer."""

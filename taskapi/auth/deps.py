@@ -30,12 +30,12 @@ class CurrentUser:
         self.user_id = token.user_id
 
     async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Do the same as `Database.read`.
+        """Do the same as `Database.read_for`.
 
         Raises:
             Unauthorized: the session has ended.
         """
-        return await self._database.read(self._run, work, args)
+        return await self._database.read_for(self.user_id, self._run, work, args)
 
     async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `Database.write`.

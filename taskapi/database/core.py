@@ -1,8 +1,10 @@
+import asyncio
 import logging
 import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
+from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
@@ -16,6 +18,8 @@ QUEUE_TIMEOUT = 10.0
 """Seconds for which a job waits for a worker thread."""
 
 RETRY_SECONDS = 1
+
+TOO_BUSY = "The database is too busy."
 
 MAX_BATCH_SIZE = 64
 
@@ -39,30 +43,40 @@ class Database:
 
     There is one thread for each connection, so that threads and connections can't wait for each
     other. Jobs wait in a queue, in the order of submission, without a thread or a connection.
+    Reads, writes and readiness checks have threads of their own. One user's reads take at most half
+    of the threads for reads.
 
     SQLite has one writer, and each commit waits for the disk. Waiting writes are committed in one
     transaction, each in a savepoint of its own, and are answered after the commit.
     """
 
     def __init__(self, settings: Settings) -> None:
-        connections = settings.database_connections
         self.file = database_file(settings.database_url)
+        readers = settings.database_connections
+        writers = 1
+        if not self.file:
+            writers = (readers - 1) // 2
+            readers -= writers + 1
         engine = open_engine(
             settings.database_url,
-            connections=connections + 1 if self.file else connections,
+            connections=readers + writers + 1,
             statement_timeout=settings.database_statement_timeout,
             transaction_pooling=settings.database_transaction_pooling,
         )
         self._engine = engine
         self._writing_engine = engine.execution_options(begin="IMMEDIATE")
-        self._readers = WorkerPool(connections, self._run_in_transaction)
-        self._writers = WorkerPool(1, self._commit_batch) if self.file else self._readers
+        self._readers = WorkerPool(readers, self._run_in_transaction)
+        run = self._commit_batch if self.file else self._run_in_transaction
+        self._writers = WorkerPool(writers, run)
+        self._checker = WorkerPool(1, self._run_in_transaction)
+        self._reads_per_user = max(1, readers // 2)
+        self._user_reads = WeakValueDictionary[int, asyncio.Semaphore]()
 
     def close(self) -> None:
         """Finish the waiting jobs, for at most `QUEUE_TIMEOUT` seconds, and close connections."""
-        self._readers.shutdown(QUEUE_TIMEOUT)
-        if self._writers is not self._readers:
-            self._writers.shutdown(QUEUE_TIMEOUT)
+        deadline = time.monotonic() + QUEUE_TIMEOUT
+        for pool in (self._readers, self._writers, self._checker):
+            pool.shutdown(max(0.0, deadline - time.monotonic()))
         self._engine.dispose()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
@@ -73,6 +87,29 @@ class Database:
         """
         job = Job(lambda connection: function(connection, *args), writes=False)
         return await _submit(self._readers, job)
+
+    async def read_for(
+        self, user_id: int, function: Callable[[Connection, *Args], T], *args: *Args
+    ) -> T:
+        """Do the same as `read`, after other reads for this user while they take half of the
+        threads. The wait counts towards `QUEUE_TIMEOUT`.
+        """
+        reads = self._user_reads.setdefault(user_id, asyncio.Semaphore(self._reads_per_user))
+        deadline = time.monotonic() + QUEUE_TIMEOUT
+        try:
+            async with asyncio.timeout(QUEUE_TIMEOUT):
+                await reads.acquire()
+        except TimeoutError:
+            raise _unavailable(TOO_BUSY) from None
+        try:
+            job = Job(lambda connection: function(connection, *args), writes=False)
+            return await _submit(self._readers, job, deadline - time.monotonic())
+        finally:
+            reads.release()
+
+    async def check(self, function: Callable[[Connection], T]) -> T:
+        """Do the same as `read`, in a thread that serves no other requests."""
+        return await _submit(self._checker, Job(function, writes=False))
 
     async def write(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function that may write, and commit. If it raises, its changes are rolled back.
@@ -119,12 +156,12 @@ class Database:
         deliver(jobs)
 
 
-async def _submit(pool: WorkerPool, job: Job[T]) -> T:
+async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- limits the start, not the job
     pool.submit(job)
     try:
-        return await job.result(QUEUE_TIMEOUT)
+        return await job.result(QUEUE_TIMEOUT if timeout is None else timeout)
     except TimeoutError:
-        raise _unavailable("The database is too busy.") from None
+        raise _unavailable(TOO_BUSY) from None
 
 
 def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:

@@ -55,14 +55,14 @@ def open_engine(
 ) -> Engine:
     """Create an engine, which connects when it is first used.
 
-    `statement_timeout` (seconds, 0 for none) and `transaction_pooling` apply to PostgreSQL.
+    `statement_timeout` is in seconds, 0 for none. `transaction_pooling` applies to PostgreSQL.
     `foreign_keys` turns SQLite's enforcement of foreign keys on or off.
 
     Raises:
         ConfigurationError: the URL can't be used, or PostgreSQL's driver is not installed.
     """
     if database_file(url):
-        return sqlite.open_engine(url, connections, foreign_keys=foreign_keys)
+        return sqlite.open_engine(url, connections, statement_timeout, foreign_keys=foreign_keys)
     try:
         import_module("psycopg")
     except ImportError:

@@ -1,24 +1,50 @@
+import math
 import os
 import sqlite3
+import time
 from contextlib import suppress
+from typing import cast
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 
 from taskapi.settings import ConfigurationError
 
+DEADLINE_INTERVAL = 10_000
+"""Instructions of SQLite's virtual machine between two looks at the clock."""
 
-def open_engine(url: str, connections: int, *, foreign_keys: bool) -> Engine:
+
+class TimeoutConnection(sqlite3.Connection):
+    """A connection that interrupts a statement after its deadline."""
+
+    deadline = math.inf
+    """A time of `time.monotonic()`."""
+
+    def is_late(self) -> bool:
+        return time.monotonic() > self.deadline
+
+
+def open_engine(
+    url: str, connections: int, statement_timeout: int, *, foreign_keys: bool
+) -> Engine:
     """Create an engine whose transactions start with an explicit BEGIN.
 
     The execution option `begin` is its mode: DEFERRED, the default, or IMMEDIATE for transactions
     that write. The driver's own BEGIN comes with the first write, where SQLite can't wait for the
     lock any more and reports "database is locked" at once.
 
+    `statement_timeout` is in seconds, 0 for none. A write that is interrupted rolls back its
+    transaction.
+
     Raises:
         ConfigurationError: the URL has a parameter with an invalid value.
     """
     try:
-        engine = create_engine(url, pool_size=connections, max_overflow=0)
+        engine = create_engine(
+            url,
+            pool_size=connections,
+            max_overflow=0,
+            connect_args={"factory": TimeoutConnection},
+        )
     except ValueError as error:  # a parameter of the driver, such as timeout
         raise ConfigurationError(f"the database's URL can't be used: {error}") from None
 
@@ -41,4 +67,26 @@ def open_engine(url: str, connections: int, *, foreign_keys: bool) -> Engine:
         mode = connection.get_execution_options().get("begin", "DEFERRED")
         connection.exec_driver_sql(f"BEGIN {mode}")
 
+    if statement_timeout:
+        _limit_statements(engine, statement_timeout)
     return engine
+
+
+def _limit_statements(engine: Engine, seconds: int) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: TimeoutConnection, _: object) -> None:
+        connection.set_progress_handler(connection.is_late, DEADLINE_INTERVAL)
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(connection: Connection, *_: object) -> None:
+        _driver_connection(connection).deadline = time.monotonic() + seconds
+
+    # A statement runs while its rows are fetched, too. The end of the transaction is not limited.
+    @event.listens_for(engine, "commit")
+    @event.listens_for(engine, "rollback")
+    def stop(connection: Connection) -> None:
+        _driver_connection(connection).deadline = math.inf
+
+
+def _driver_connection(connection: Connection) -> TimeoutConnection:
+    return cast("TimeoutConnection", connection.connection.dbapi_connection)

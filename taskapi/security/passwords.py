@@ -3,20 +3,26 @@ import os
 import secrets
 import sys
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from taskapi.exceptions import InvalidRequest, Unavailable
+from taskapi.security.processors import available_processors
 
 T = TypeVar("T")
 
-QUEUE_PER_PROCESSOR = 32
+QUEUE_PER_THREAD = 32
+
+ALL = ""
+"""The key under which the passwords of all clients are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,24 +33,37 @@ class Verification:
 
 
 class Passwords:
-    """Hash and verify passwords with Argon2id (RFC 9106), in one thread per processor.
+    """Hash and verify passwords with Argon2id (RFC 9106), in threads of their own.
 
-    The threads do nothing else, and have a lower priority than the rest of the service. Passwords
+    There is one thread for each processor that the process may use, unless a number is given. They
+    have a lower priority than the rest of the service. Passwords
     are normalized to NFC, because keyboards compose accents differently (RFC 8265, section 4.2.2).
     """
 
-    def __init__(self, memory: int, iterations: int, *, refuse_common: bool) -> None:
-        """`memory` is in KiB; `iterations` is the number of passes over it."""
+    def __init__(self, memory: int, iterations: int, *, threads: int, refuse_common: bool) -> None:
+        """`memory` is in KiB; `iterations` is the number of passes over it; 0 `threads` means one
+        for each processor.
+        """
         hasher = Argon2Hasher(memory_cost=memory, time_cost=iterations, parallelism=1)
         self._hasher = PasswordHash((hasher,))
-        processors = os.cpu_count() or 1
+        threads = threads or available_processors()
         self._threads = ThreadPoolExecutor(
-            processors, initializer=_lower_priority if sys.platform == "linux" else None
+            threads, initializer=_lower_priority if sys.platform == "linux" else None
         )
-        self._pending = 0
-        self._most_pending = processors * (1 + QUEUE_PER_PROCESSOR)
+        self._pending = Counter[str]()
+        self._most_pending = threads * (1 + QUEUE_PER_THREAD)
+        self._most_per_client = max(1, self._most_pending // 4)
+        self._clients: tuple[str, ...] = ()
         self._decoy = self._hasher.hash(secrets.token_hex())
         self._common = _common_passwords() if refuse_common else frozenset()
+
+    def for_client(self, client: str) -> Self:
+        """Return the same service for the passwords of one client, such as an address. At most a
+        quarter of the queue is for one client.
+        """
+        limited = copy(self)
+        limited._clients = (*self._clients, client)  # noqa: SLF001 -- its own class
+        return limited
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -74,13 +93,19 @@ class Passwords:
         return Verification(matches and password_hash is not None, new_hash)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._pending >= self._most_pending:
+        pending = self._pending
+        full = pending[ALL] >= self._most_pending
+        if full or any(pending[client] >= self._most_per_client for client in self._clients):
             raise Unavailable("Too many passwords are being checked.", retry_after=2)
-        self._pending += 1
+        keys = (ALL, *self._clients)
+        pending.update(keys)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
-            self._pending -= 1
+            pending.subtract(keys)
+            for client in self._clients:
+                if not pending[client]:
+                    del pending[client]
 
 
 def _lower_priority() -> None:

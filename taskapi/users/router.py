@@ -7,12 +7,19 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from taskapi.auth.deps import CurrentUserDep
-from taskapi.deps import DatabaseDep, PagerDep, PasswordsDep, RegistrationThrottleDep
+from taskapi.deps import (
+    DatabaseDep,
+    PagerDep,
+    PasswordChangeThrottleDep,
+    PasswordsDep,
+    RegistrationThrottleDep,
+)
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.models import PathId
-from taskapi.rate_limit import client_address
+from taskapi.rate_limit import Throttle, client_address
+from taskapi.security.passwords import Passwords
 from taskapi.users import service
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 
@@ -92,9 +99,13 @@ async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
 )
 @raises(service.update_user)
 async def replace_user(
-    caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserReplace
+    caller: CurrentUserDep,
+    passwords: PasswordsDep,
+    throttle: PasswordChangeThrottleDep,
+    user_id: PathId,
+    body: UserReplace,
 ) -> UserPublic:
-    return await _update(caller, passwords, user_id, body)
+    return await _update(caller, passwords, throttle, user_id, body)
 
 
 @router.patch(
@@ -103,9 +114,13 @@ async def replace_user(
 )
 @raises(service.update_user)
 async def update_user(
-    caller: CurrentUserDep, passwords: PasswordsDep, user_id: PathId, body: UserPatch
+    caller: CurrentUserDep,
+    passwords: PasswordsDep,
+    throttle: PasswordChangeThrottleDep,
+    user_id: PathId,
+    body: UserPatch,
 ) -> UserPublic:
-    return await _update(caller, passwords, user_id, body)
+    return await _update(caller, passwords, throttle, user_id, body)
 
 
 @router.delete(
@@ -122,12 +137,18 @@ async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
 
 
 async def _update(
-    caller: CurrentUserDep, passwords: PasswordsDep, user_id: int, changes: UserReplace | UserPatch
+    caller: CurrentUserDep,
+    passwords: Passwords,
+    throttle: Throttle,
+    user_id: int,
+    changes: UserReplace | UserPatch,
 ) -> UserPublic:
     """Hash a new password outside the transaction, and only if the caller may set it."""
     password_hash = None
     if changes.password is not MISSING:
         await caller.read(service.check_own, caller.token, user_id)
         caller.token.check_recent()
-        password_hash = await passwords.hash(changes.password.get_secret_value())
+        await throttle.hit(str(user_id))
+        account = passwords.for_client(f"account {user_id}")
+        password_hash = await account.hash(changes.password.get_secret_value())
     return await caller.write(service.update_user, caller.token, user_id, changes, password_hash)

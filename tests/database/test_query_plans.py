@@ -66,3 +66,11 @@ def test_list_statements_are_compiled_once(anna: Api, caplog: pytest.LogCaptureF
             assert anna.get("/tasks?total=true&q=x&status=новая").json() == []
     assert "[cached since" in caplog.text
     assert "[no key" not in caplog.text
+
+
+def test_a_search_does_not_use_like(anna: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """Failed: the time of LIKE is the product of the lengths of both texts."""
+    with caplog.at_level("INFO", "sqlalchemy.engine.Engine"):
+        assert anna.get("/tasks?total=true&q=x").json() == []
+    assert caplog.text.count("instr(") + caplog.text.count("strpos(") == 2
+    assert " LIKE " not in caplog.text

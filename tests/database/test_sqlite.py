@@ -1,3 +1,4 @@
+import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -5,10 +6,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Connection
 
+from taskapi.database.core import Database
 from taskapi.database.engines import open_engine
+from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
 from tests.api import Api, check_problem
+from tests.waiting import HANG
 
 pytestmark = pytest.mark.database("sqlite")
 
@@ -78,3 +83,28 @@ def test_the_mode_of_an_existing_database_is_kept(
     file.chmod(0o640)
     start(settings.model_copy(update={"database_url": f"sqlite:///{file}"}))
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_statement_that_takes_too_long_is_interrupted(anna: Api, settings: Settings) -> None:
+    task = anna.create_task()
+    database = Database(settings.model_copy(update={"database_statement_timeout": 1}))
+
+    def read(connection: Connection) -> None:
+        connection.exec_driver_sql(ENDLESS)
+
+    def write(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE tasks SET title = 'changed'")
+        connection.exec_driver_sql(f"UPDATE tasks SET version = ({ENDLESS})")  # noqa: S608 -- a constant
+
+    async def run() -> None:
+        for method, function in ((database.read, read), (database.write, write)):
+            with pytest.raises(Unavailable):
+                await asyncio.wait_for(method(function), HANG)
+            await method(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+
+    asyncio.run(run())
+    database.close()
+    assert anna.get("/tasks").json() == [task]

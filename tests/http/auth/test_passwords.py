@@ -1,15 +1,27 @@
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import count
 from threading import Event
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx2 import Response
 from pwdlib import PasswordHash
 
 from taskapi.security import passwords
 from taskapi.settings import Settings
-from tests.api import PASSWORD, Api, check_problem, faults, log_in, request_token
+from tests.api import (
+    PASSWORD,
+    Api,
+    check_problem,
+    faults,
+    from_address,
+    log_in,
+    request_token,
+)
 from tests.databases import execute
+from tests.waiting import HANG, wait_until
 
 pytestmark = pytest.mark.one_database
 
@@ -121,9 +133,8 @@ def test_each_attempt_to_log_in_verifies_one_hash(
 def test_too_many_waiting_passwords_are_answered_503(
     start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch, anna: Api, boris: Api
 ) -> None:
-    monkeypatch.setattr(passwords, "QUEUE_PER_PROCESSOR", 0)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    client = start(settings)
+    monkeypatch.setattr(passwords, "QUEUE_PER_THREAD", 0)
+    client = start(settings.model_copy(update={"password_hash_threads": 1}))
     verify = PasswordHash.verify_and_update
     started, go_on = Event(), Event()
 
@@ -154,3 +165,92 @@ def test_a_burst_of_attempts_to_log_in_is_queued(client: TestClient, anna: Api, 
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(lambda email: request_token(client, email), emails)
         assert {answer.status_code for answer in answers} == {200}
+
+
+QUARTER = passwords.QUEUE_PER_THREAD // 4
+
+
+@pytest.fixture
+def go_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
+    """Hashing waits for this event."""
+    event = Event()
+    hash_password, verify = PasswordHash.hash, PasswordHash.verify_and_update
+
+    def wait_and_hash(self: PasswordHash, password: str) -> str:
+        event.wait(HANG)
+        return hash_password(self, password)
+
+    def wait_and_verify(
+        self: PasswordHash, password: str, password_hash: str
+    ) -> tuple[bool, str | None]:
+        event.wait(HANG)
+        return verify(self, password, password_hash)
+
+    event.set()
+    monkeypatch.setattr(PasswordHash, "hash", wait_and_hash)
+    monkeypatch.setattr(PasswordHash, "verify_and_update", wait_and_verify)
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def narrow(start: Start, settings: Settings, go_on: Event) -> TestClient:
+    """A service with one thread for hashes. It does not limit attempts."""
+    assert go_on.is_set()
+    changes = {"password_hash_threads": 1, "login_limit": ""}
+    return start(settings.model_copy(update=changes))
+
+
+def fill_share(send: Callable[[], Response], pool: ThreadPoolExecutor) -> list[Future[Response]]:
+    """Send requests until some are refused. Returns those that wait."""
+    futures = [pool.submit(send) for _ in range(QUARTER + 2)]
+    wait_until(lambda: sum(future.done() for future in futures) == 2)
+    refused = [future.result() for future in futures if future.done()]
+    for answer in refused:
+        check_problem(answer, 503, "unavailable")
+    return [future for future in futures if not future.done()]
+
+
+def test_one_account_has_a_quarter_of_the_queue_for_new_passwords(
+    narrow: TestClient, go_on: Event
+) -> None:
+    anna, boris = (Api.register(narrow, f"{name}@example.com") for name in ("anna", "boris"))
+    addresses = (f"192.0.2.{number}" for number in count())
+    path, body = f"/users/{anna.user_id}", {"password": "another horse battery staple"}
+
+    def change() -> Response:
+        client = from_address(narrow, next(addresses))
+        return replace(anna, client=client).patch(path, json=body)
+
+    with ThreadPoolExecutor(16) as pool:
+        go_on.clear()
+        waiting = fill_share(change, pool)
+        other = pool.submit(request_token, narrow, boris.email)
+        go_on.set()
+    assert other.result().status_code == 200
+    assert {future.result().status_code for future in waiting} <= {200, 401}
+
+
+def test_one_address_has_a_quarter_of_the_queue(narrow: TestClient, go_on: Event) -> None:
+    numbers = count()
+
+    def attempt() -> Response:
+        return request_token(from_address(narrow, "192.0.2.1"), f"{next(numbers)}@example.com")
+
+    boris = Api.register(narrow, "boris@example.com")
+    with ThreadPoolExecutor(16) as pool:
+        go_on.clear()
+        waiting = fill_share(attempt, pool)
+        other = pool.submit(request_token, from_address(narrow, "192.0.2.2"), boris.email)
+        go_on.set()
+    assert other.result().status_code == 200
+    assert {future.result().status_code for future in waiting} == {401}
+
+
+@pytest.mark.own_database
+def test_password_changes_of_one_account_are_limited(anna: Api) -> None:
+    path = f"/users/{anna.user_id}"
+    answers = [anna.patch(path, json={"password": PASSWORD}) for _ in range(11)]
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+    check_problem(answers[-1], 429, "too-many-requests")
+    assert anna.patch(path, json={"name": "Anna"}).status_code == 200
