@@ -13,19 +13,15 @@ _WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
 _OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
 _NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
 
-SELECT_CREDENTIALS = select(User.id, User.password_hash).where(
+SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
 )
 LOCK_USER = (
     select(User.id).where(col(User.id) == bindparam("owner_id")).with_for_update(key_share=True)
 )
-LOCK_CREDENTIALS = (
-    select(User.id)
-    .where(
-        col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("password_hash")
-    )
-    .with_for_update(key_share=True)
-)
+LOCK_CREDENTIALS = SELECT_CREDENTIALS.where(
+    col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("password_hash")
+).with_for_update(key_share=True)
 UPDATE_PASSWORD_HASH = (
     update(User)
     .where(col(User.id) == bindparam("user_id"))

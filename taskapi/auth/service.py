@@ -43,6 +43,7 @@ TokenPair = tuple[AccessToken, RefreshToken]
 
 class Credentials(NamedTuple):
     user_id: int
+    email_key: str
     password_hash: str
 
 
@@ -57,14 +58,14 @@ async def log_in(
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
-    user = await database.read(find_credentials, email)
-    verified = await passwords.verify(password, user.password_hash if user else None)
-    tokens = None
-    if user and verified.matches:
+    while True:
+        user = await database.read(find_credentials, email)
+        verified = await passwords.verify(password, user.password_hash if user else None)
+        if user is None or not verified.matches:
+            raise InvalidGrant("The e-mail or the password is wrong.")
         tokens = await database.write(_start_session, user, verified, client, lifetime)
-    if tokens is None:
-        raise InvalidGrant("The e-mail or the password is wrong.")
-    return tokens
+        if tokens:
+            return tokens
 
 
 def find_credentials(connection: Connection, email: str) -> Credentials | None:
@@ -80,7 +81,7 @@ def find_credentials(connection: Connection, email: str) -> Credentials | None:
 def _start_session(
     connection: Connection, user: Credentials, verified: Verification, client: str, lifetime: int
 ) -> TokenPair | None:
-    """Return None if the account or its password has changed since it was verified."""
+    """Return None if the credentials have changed since they were verified."""
     if connection.execute(LOCK_CREDENTIALS, user._asdict()).one_or_none() is None:
         return None
     if verified.new_hash:
