@@ -74,8 +74,9 @@ class Settings(BaseSettings):
     """Seconds without a refresh after which a session ends."""
 
     refresh_token_grace: int = Field(default=10, ge=0, le=60)
-    """Seconds for which a used refresh token is accepted again, for clients that lost the response.
-    A later use ends the session."""
+    """Seconds that a client may take to repeat a refresh of which it lost the response. The time
+    that the two requests may wait for the database is added: 80 with the default timeouts. A later
+    use of the old token ends the session. 0: a refresh token is accepted once."""
 
     login_limit: Limits = "10/minute"
     """Failed attempts to log in, per account and address together, and changes of a password, per

@@ -7,7 +7,7 @@ from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 from sqlalchemy import Connection
 
-from taskapi.auth.service import is_live
+from taskapi.auth.service import check_session, lock_account, lock_session
 from taskapi.database.core import Database
 from taskapi.deps import get_services
 from taskapi.exceptions import Unauthorized, Unavailable
@@ -35,21 +35,30 @@ class CurrentUser:
         Raises:
             Unauthorized: the session has ended.
         """
-        return await self._database.read_for(self.user_id, self._run, work, args)
+        return await self._database.read_for(self.user_id, self._run, check_session, work, args)
 
     async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Do the same as `Database.write`.
+        """Do the same as `Database.write`. The session does not end before the commit.
 
         Raises:
             Unauthorized: the session has ended; nothing was written.
         """
-        return await self._database.write(self._run, work, args)
+        return await self._database.write(self._run, lock_session, work, args)
+
+    async def write_account(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Do the same as `write`, for a change of the account or its sessions. Such changes of one
+        account are made one after another.
+        """
+        return await self._database.write(self._run, lock_account, work, args)
 
     def _run(
-        self, connection: Connection, work: Callable[[Connection, *Args], T], args: tuple[*Args]
+        self,
+        connection: Connection,
+        check: Callable[[Connection, AccessToken], None],
+        work: Callable[[Connection, *Args], T],
+        args: tuple[*Args],
     ) -> T:
-        if not is_live(connection, self.token):
-            raise Unauthorized("The session has ended.", error="invalid_token")
+        check(connection, self.token)
         return work(connection, *args)
 
 

@@ -13,16 +13,15 @@ _WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
 _OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
 _NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
 
-SELECT_CREDENTIALS = select(User.id, User.password_hash).where(
+SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
 )
-LOCK_CREDENTIALS = (
-    select(User.id)
-    .where(
-        col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("password_hash")
-    )
-    .with_for_update(key_share=True)
+LOCK_USER = (
+    select(User.id).where(col(User.id) == bindparam("owner_id")).with_for_update(key_share=True)
 )
+LOCK_CREDENTIALS = SELECT_CREDENTIALS.where(
+    col(User.id) == bindparam("user_id"), col(User.password_hash) == bindparam("password_hash")
+).with_for_update(key_share=True)
 UPDATE_PASSWORD_HASH = (
     update(User)
     .where(col(User.id) == bindparam("user_id"))
@@ -30,7 +29,9 @@ UPDATE_PASSWORD_HASH = (
 )
 
 SELECT_SESSION_ID = select(UserSession.id).where(_WITH_ID, _OF_OWNER, _NOT_EXPIRED)
-SELECT_SESSION_OF_FAMILY: Select[Any] = select(UserSession).where(_WITH_FAMILY, _NOT_EXPIRED)
+LOCK_SESSION_ID = SELECT_SESSION_ID.with_for_update(read=True, key_share=True)
+"""FOR KEY SHARE: it waits for a transaction that ends the session, and makes such ones wait."""
+LOCK_SESSION_OF_FAMILY: Select[Any] = select(UserSession).where(_WITH_FAMILY).with_for_update()
 SELECT_PAGE: Select[Any] = (
     select(UserSession)
     .where(_OF_OWNER, _NOT_EXPIRED, col(UserSession.id) > bindparam("start"))
@@ -40,7 +41,7 @@ SELECT_PAGE: Select[Any] = (
 INSERT_SESSION = insert(UserSession)
 ROTATE_REFRESH_TOKEN = (
     update(UserSession)
-    .where(_WITH_FAMILY, _NOT_EXPIRED, col(UserSession.refresh_hash) == bindparam("presented_hash"))
+    .where(_WITH_ID)
     .values(
         refresh_hash=bindparam("successor_hash"),
         last_used_at=bindparam("now"),
@@ -49,10 +50,7 @@ ROTATE_REFRESH_TOKEN = (
 )
 DELETE_SESSION = delete(UserSession).where(_WITH_ID)
 DELETE_OWN_SESSION = DELETE_SESSION.where(_OF_OWNER)
-DELETE_OTHER_SESSIONS = delete(UserSession).where(
-    _OF_OWNER, col(UserSession.id) != bindparam("session_id")
-)
-DELETE_EXPIRED_SESSIONS = delete(UserSession).where(
-    _OF_OWNER, col(UserSession.expires_at) <= bindparam("now")
-)
+DELETE_ALL_SESSIONS = delete(UserSession).where(_OF_OWNER)
+DELETE_OTHER_SESSIONS = DELETE_ALL_SESSIONS.where(col(UserSession.id) != bindparam("session_id"))
+DELETE_EXPIRED_SESSIONS = DELETE_ALL_SESSIONS.where(col(UserSession.expires_at) <= bindparam("now"))
 DELETE_FAMILY = delete(UserSession).where(_WITH_FAMILY)

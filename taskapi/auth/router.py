@@ -53,12 +53,9 @@ async def create_token(
     request: Request,
     form: Annotated[PasswordGrant | RefreshGrant, Form(discriminator="grant_type")],
 ) -> TokenResponse:
-    lifetime = settings.refresh_token_lifetime
     if isinstance(form, RefreshGrant):
         presented = RefreshToken.parse(form.refresh_token.get_secret_value())
-        session = await service.refresh(
-            database, tokens.keys, presented, lifetime, settings.refresh_token_grace
-        )
+        session = await service.refresh(database, tokens.keys, presented, settings)
     else:
         account = account_key(form.username)
         async with throttle.attempt(account, client_address(request)):
@@ -68,7 +65,7 @@ async def create_token(
                 account,
                 form.password.get_secret_value(),
                 _client_name(request),
-                lifetime,
+                settings.refresh_token_lifetime,
             )
     return _token_response(tokens, *session)
 
@@ -112,7 +109,7 @@ async def list_sessions(
     description="End all your sessions except the one that this request belongs to.",
 )
 async def end_other_sessions(caller: CurrentUserDep) -> None:
-    await caller.write(service.end_other_sessions, caller.token)
+    await caller.write_account(service.end_other_sessions, caller.token)
 
 
 @sessions.delete(
@@ -122,7 +119,7 @@ async def end_other_sessions(caller: CurrentUserDep) -> None:
 )
 @raises(service.end_session)
 async def end_session(caller: CurrentUserDep, session_id: PathId) -> None:
-    await caller.write(service.end_session, caller.user_id, session_id)
+    await caller.write_account(service.end_session, caller.user_id, session_id)
 
 
 router.include_router(oauth2)

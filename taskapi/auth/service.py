@@ -1,12 +1,13 @@
 import logging
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.queries import (
+    DELETE_ALL_SESSIONS,
     DELETE_EXPIRED_SESSIONS,
     DELETE_FAMILY,
     DELETE_OTHER_SESSIONS,
@@ -14,21 +15,25 @@ from taskapi.auth.queries import (
     DELETE_SESSION,
     INSERT_SESSION,
     LOCK_CREDENTIALS,
+    LOCK_SESSION_ID,
+    LOCK_SESSION_OF_FAMILY,
+    LOCK_USER,
     ROTATE_REFRESH_TOKEN,
     SELECT_CREDENTIALS,
     SELECT_PAGE,
     SELECT_SESSION_ID,
-    SELECT_SESSION_OF_FAMILY,
     UPDATE_PASSWORD_HASH,
 )
 from taskapi.database.core import Database
-from taskapi.exceptions import InvalidGrant, NotFound
+from taskapi.database.timeouts import max_repeat_delay
+from taskapi.exceptions import InvalidGrant, NotFound, Unauthorized
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.security.refresh_tokens import RefreshToken
+from taskapi.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,7 @@ TokenPair = tuple[AccessToken, RefreshToken]
 
 class Credentials(NamedTuple):
     user_id: int
+    email_key: str
     password_hash: str
 
 
@@ -57,14 +63,14 @@ async def log_in(
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
-    user = await database.read(find_credentials, account)
-    verified = await passwords.verify(password, user.password_hash if user else None)
-    tokens = None
-    if user and verified.matches:
+    while True:
+        user = await database.read(find_credentials, account)
+        verified = await passwords.verify(password, user.password_hash if user else None)
+        if user is None or not verified.matches:
+            raise InvalidGrant("The e-mail or the password is wrong.")
         tokens = await database.write(_start_session, user, verified, client, lifetime)
-    if tokens is None:
-        raise InvalidGrant("The e-mail or the password is wrong.")
-    return tokens
+        if tokens:
+            return tokens
 
 
 def find_credentials(connection: Connection, account: str) -> Credentials | None:
@@ -76,7 +82,7 @@ def find_credentials(connection: Connection, account: str) -> Credentials | None
 def _start_session(
     connection: Connection, user: Credentials, verified: Verification, client: str, lifetime: int
 ) -> TokenPair | None:
-    """Return None if the account or its password has changed since it was verified."""
+    """Return None if the credentials have changed since they were verified."""
     if connection.execute(LOCK_CREDENTIALS, user._asdict()).one_or_none() is None:
         return None
     if verified.new_hash:
@@ -100,21 +106,23 @@ def _start_session(
 
 @raises(InvalidGrant)
 async def refresh(
-    database: Database, keys: Sequence[str], token: RefreshToken, lifetime: int, grace: int
+    database: Database, keys: Sequence[str], token: RefreshToken, settings: Settings
 ) -> TokenPair:
     """Exchange a refresh token for its successor (RFC 9700, section 4.14.2).
 
-    A token that was exchanged in the last `grace` seconds gives the same successor again. A token
-    that was exchanged before has been stolen, or is used by its owner after a theft: that ends the
-    session.
+    For the grace period, which starts when the successor is made and outlasts the slowest repeat,
+    the token gives the same successor again. After that, the token has been stolen, or is used by
+    its owner after a theft: that ends the session.
 
     Raises:
         InvalidGrant: the token is unknown, expired or revoked.
     """
-    now = utc_now()
     successors = [token.successor(key) for key in keys]
-    end = now + timedelta(seconds=lifetime)
-    tokens = await database.write(_rotate, token, successors, now, end, timedelta(seconds=grace))
+    lifetime = timedelta(seconds=settings.refresh_token_lifetime)
+    grace = timedelta(seconds=settings.refresh_token_grace)
+    if grace:
+        grace += timedelta(seconds=max_repeat_delay(settings.database_statement_timeout))
+    tokens = await database.write(_rotate, token, successors, lifetime, grace)
     if tokens is None:
         raise InvalidGrant("The refresh token is not valid any more.")
     return tokens
@@ -124,37 +132,58 @@ def _rotate(
     connection: Connection,
     token: RefreshToken,
     successors: Sequence[RefreshToken],
-    now: datetime,
-    end: datetime,
+    lifetime: timedelta,
     grace: timedelta,
 ) -> TokenPair | None:
-    family = {"family": token.family_hash, "now": now}
-    rotation = {
-        "presented_hash": token.secret_hash,
-        "successor_hash": successors[0].secret_hash,
-        "end": end,
-    }
-    rotated = connection.execute(ROTATE_REFRESH_TOKEN, family | rotation).rowcount == 1
-    session = connection.execute(SELECT_SESSION_OF_FAMILY, family).one_or_none()
-    if session is None:
+    """Take the time when the session is locked: the request may have waited long before."""
+    family = {"family": token.family_hash}
+    session = connection.execute(LOCK_SESSION_OF_FAMILY, family).one_or_none()
+    now = utc_now()
+    if session is None or session.expires_at <= now:
         return None
     successor = {new.secret_hash: new for new in successors}.get(session.refresh_hash)
-    if successor and (rotated or abs(now - session.last_used_at) < grace):
-        access_token = AccessToken(
-            user_id=session.user_id, session_id=session.id, auth_time=session.created_at
+    if session.refresh_hash == token.secret_hash:
+        successor = successors[0]
+        values = {"session_id": session.id, "successor_hash": successor.secret_hash}
+        connection.execute(ROTATE_REFRESH_TOKEN, values | {"now": now, "end": now + lifetime})
+    elif successor is None or abs(now - session.last_used_at) >= grace:
+        logger.warning(
+            "refresh token replayed: session %d of user %d ended", session.id, session.user_id
         )
-        return access_token, successor
-    logger.warning(
-        "refresh token replayed: session %d of user %d ended", session.id, session.user_id
+        connection.execute(DELETE_SESSION, {"session_id": session.id})
+        return None
+    access_token = AccessToken(
+        user_id=session.user_id, session_id=session.id, auth_time=session.created_at
     )
-    connection.execute(DELETE_SESSION, {"session_id": session.id})
-    return None
+    return access_token, successor
 
 
-def is_live(connection: Connection, token: AccessToken) -> bool:
-    """Tell whether the token's session goes on. Deleting a user deletes the sessions."""
+def check_session(connection: Connection, token: AccessToken) -> None:
+    """
+    Raises:
+        Unauthorized: the session has ended. Deleting a user deletes the sessions.
+    """
+    _check_session(connection, SELECT_SESSION_ID, token)
+
+
+def lock_session(connection: Connection, token: AccessToken) -> None:
+    """Do the same as `check_session`, and keep the session from ending before the commit."""
+    _check_session(connection, LOCK_SESSION_ID, token)
+
+
+def lock_account(connection: Connection, token: AccessToken) -> None:
+    """Do the same as `lock_session`, after all other changes of the account and its sessions.
+
+    The account is locked first, because two sessions that end each other would deadlock.
+    """
+    connection.execute(LOCK_USER, {"owner_id": token.user_id})
+    lock_session(connection, token)
+
+
+def _check_session(connection: Connection, statement: Executable, token: AccessToken) -> None:
     values = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
-    return connection.execute(SELECT_SESSION_ID, values).one_or_none() is not None
+    if connection.execute(statement, values).one_or_none() is None:
+        raise Unauthorized("The session has ended.", error="invalid_token")
 
 
 def list_sessions(
@@ -188,6 +217,10 @@ def end_other_sessions(connection: Connection, token: AccessToken) -> None:
     """End all sessions of the token's user except the token's own."""
     values = {"owner_id": token.user_id, "session_id": token.session_id}
     connection.execute(DELETE_OTHER_SESSIONS, values)
+
+
+def end_all_sessions(connection: Connection, user_id: int) -> None:
+    connection.execute(DELETE_ALL_SESSIONS, {"owner_id": user_id})
 
 
 def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:

@@ -8,6 +8,8 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 
+from taskapi.database.timeouts import TIMEOUT_MARGIN
+
 # Parameters of the URL override these. An unreachable host is noticed in seconds.
 CONNECTION_DEFAULTS: ConnDict = {
     "application_name": "taskapi",
@@ -23,9 +25,6 @@ PREPARE_THRESHOLD = 5
 """Executions after which psycopg prepares a statement; this is its default."""
 
 READ_ONLY_SQL_TRANSACTION = "25006"
-
-TIMEOUT_MARGIN = 5
-"""Grace period in seconds on top of statement_timeout."""
 
 RV = TypeVar("RV")
 

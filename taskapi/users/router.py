@@ -133,7 +133,7 @@ async def update_user(
 )
 @raises(service.delete_user)
 async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
-    await caller.write(service.delete_user, caller.token, user_id)
+    await caller.write_account(service.delete_user, caller.token, user_id)
 
 
 async def _update(
@@ -151,4 +151,6 @@ async def _update(
         await throttle.hit(str(user_id))
         account = passwords.for_client(f"account {user_id}")
         password_hash = await account.hash(changes.password.get_secret_value())
-    return await caller.write(service.update_user, caller.token, user_id, changes, password_hash)
+    return await caller.write_account(
+        service.update_user, caller.token, user_id, changes, password_hash
+    )

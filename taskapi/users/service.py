@@ -1,7 +1,7 @@
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from taskapi.auth.service import end_other_sessions
+from taskapi.auth.service import end_all_sessions, end_other_sessions
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
@@ -12,7 +12,6 @@ from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
 from taskapi.users.queries import (
     DELETE_USER,
     INSERT_USER,
-    LOCK_USER,
     SELECT_PAGE,
     SELECT_USER,
     UPDATE_USER,
@@ -78,15 +77,14 @@ def update_user(
 ) -> UserPublic:
     """Change the fields that `changes` has values for, and the password hash if there is one.
 
-    A new password ends the user's other sessions.
+    The account must be locked. A new password ends the user's other sessions.
 
     Raises:
         LoginTooOld: the e-mail or the password changes, and the last login was too long ago.
         EmailTaken: an account with the new e-mail exists.
     """
     check_own(connection, token, user_id)
-    row = connection.execute(LOCK_USER, {"user_id": user_id}).one()
-    user = UserPublic.model_validate(row)
+    user = get_user(connection, user_id)
     values = changes.model_dump(exclude={"password"})
     changed = user.model_copy(update=values)
     if changed.email != user.email:
@@ -95,25 +93,27 @@ def update_user(
     if password_hash is not None:
         token.check_recent()
         values["password_hash"] = password_hash
+        # Before the update, which waits for tasks being created if it changes the e-mail.
+        end_other_sessions(connection, token)
     if values:
         try:
             connection.execute(UPDATE_USER, {"user_id": user_id, **values})
         except IntegrityError:
             raise _email_taken() from None
-    if password_hash is not None:
-        end_other_sessions(connection, token)
     return changed
 
 
 @raises(check_own, AccessToken.check_recent)
 def delete_user(connection: Connection, token: AccessToken, user_id: int) -> None:
-    """Delete the account. The database deletes its tasks and sessions with it.
+    """Delete the account, which must be locked. The database deletes its tasks with it.
 
     Raises:
         LoginTooOld: the last login was too long ago.
     """
     check_own(connection, token, user_id)
     token.check_recent()
+    # By itself, to wait for the writes of the sessions before the account is locked against them.
+    end_all_sessions(connection, user_id)
     connection.execute(DELETE_USER, {"user_id": user_id})
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 
-from taskapi.auth.service import is_live
+from taskapi.auth import service
 from taskapi.main import app
 from taskapi.security.access_tokens import AccessToken
 
@@ -37,18 +37,18 @@ def unlocked() -> None:
 
 def remembered() -> None:
     """Each process remembers for a moment that a session has not ended."""
+    check = service._check_session  # noqa: SLF001 -- all checks of sessions
     seen: dict[int, float] = {}
 
-    def remember(connection: Connection, token: AccessToken) -> bool:
+    def check_or_remember(
+        connection: Connection, statement: Executable, token: AccessToken
+    ) -> None:
         now = time.monotonic()
-        if seen.get(token.session_id, 0) + REMEMBERED_SECONDS > now:
-            return True
-        if not is_live(connection, token):
-            return False
-        seen[token.session_id] = now
-        return True
+        if seen.get(token.session_id, 0) + REMEMBERED_SECONDS < now:
+            check(connection, statement, token)
+            seen[token.session_id] = now
 
-    patch("taskapi.auth.deps.is_live", remember).start()
+    patch("taskapi.auth.service._check_session", check_or_remember).start()
 
 
 FAULTS = {"unlocked": unlocked, "remembered": remembered}
