@@ -6,8 +6,11 @@ import pytest
 from taskapi.security.emails import account_key
 
 CHARACTERS = [
-    chr(code) for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) != "Cs"
+    character
+    for character in map(chr, range(sys.maxunicode + 1))
+    if character.casefold() != character or character.upper() != character
 ]
+"""Characters that another case exists of."""
 
 
 def key(name: str) -> str:
