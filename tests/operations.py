@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from tests.api import PASSWORD
+from tests.api import PASSWORD, Api
 
 USER = {"name": "Somebody", "email": "somebody@example.com"}
 TASK = {"title": "Buy bread", "description": "", "status": "новая"}
@@ -60,6 +60,13 @@ OPERATIONS = [
     Operation("PATCH", "/tasks/{task_id}", 200, body={"title": "Else"}, stranger=404),
     Operation("DELETE", "/tasks/{task_id}", 204, stranger=404),
 ]
+
+
+def path_parameters(owner: Api) -> dict[str, int]:
+    """Ids for the parameters of all paths. The resources are the owner's."""
+    [session] = owner.get("/auth/sessions").json()
+    task = owner.create_task()
+    return {"user_id": owner.user_id, "session_id": session["id"], "task_id": task["id"]}
 
 
 def documented(app: FastAPI) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from tests.api import Api, check_problem
-from tests.operations import OPERATIONS, Operation, documented
+from tests.operations import OPERATIONS, Operation, documented, path_parameters
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
@@ -18,8 +18,7 @@ def task_id(anna: Api) -> int:
 
 
 def path_of(operation: Operation, owner: Api, task_id: int) -> str:
-    [session] = owner.get("/auth/sessions").json()
-    return operation.path.format(user_id=owner.user_id, task_id=task_id, session_id=session["id"])
+    return operation.path.format(**path_parameters(owner) | {"task_id": task_id})
 
 
 def call(operation: Operation, caller: Api, owner: Api, task_id: int) -> Response:

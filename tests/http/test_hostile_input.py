@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from tests.api import Api
-from tests.operations import OPERATIONS, Operation, documented
+from tests.operations import OPERATIONS, Operation, documented, path_parameters
 
 pytestmark = pytest.mark.one_database
 
@@ -107,15 +107,13 @@ with_id = pytest.mark.parametrize(
 
 @pytest.fixture
 def paths(anna: Api) -> dict[str, Any]:
-    [session] = anna.get("/auth/sessions").json()
-    task = anna.create_task()
-    return {"user_id": anna.user_id, "task_id": task["id"], "session_id": session["id"]}
+    return path_parameters(anna)
 
 
 @with_id
-def test_ids(anna: Api, operation: Operation) -> None:
+def test_ids(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
     for hostile in IDS:
-        path = operation.path.format(user_id=hostile, task_id=hostile, session_id=hostile)
+        path = operation.path.format(**dict.fromkeys(paths, hostile))
         check_answered(anna.request(operation.method, path, **operation.options))
 
 
@@ -143,9 +141,9 @@ def test_bodies(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", b"\xff", b"[" * 1000])
-def test_bodies_that_no_operation_reads(anna: Api, body: bytes) -> None:
+def test_bodies_that_no_operation_reads(anna: Api, paths: dict[str, Any], body: bytes) -> None:
     for operation in (each for each in OPERATIONS if not each.body and not each.form):
-        path = operation.path.format(user_id=0, task_id=0, session_id=0)
+        path = operation.path.format(**dict.fromkeys(paths, 0))
         check_answered(anna.request(operation.method, path, content=body, headers=JSON))
 
 
