@@ -96,10 +96,10 @@ async def revoke_token(
     responses={200: with_headers("Link")},
 )
 async def list_sessions(
-    caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
+    current_user: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
 ) -> PageOf[SessionPublic]:
     position = pager.position(page)
-    rows = await caller.read(service.list_sessions, caller.token, page, position)
+    rows = await current_user.read(service.list_sessions, current_user.token, page, position)
     return pager.paginate(rows, page)
 
 
@@ -108,8 +108,8 @@ async def list_sessions(
     status_code=204,
     description="End all your sessions except the one that this request belongs to.",
 )
-async def end_other_sessions(caller: CurrentUserDep) -> None:
-    await caller.write_account(service.end_other_sessions, caller.token)
+async def end_other_sessions(current_user: CurrentUserDep) -> None:
+    await current_user.write_account(service.end_other_sessions, current_user.token)
 
 
 @sessions.delete(
@@ -118,8 +118,8 @@ async def end_other_sessions(caller: CurrentUserDep) -> None:
     description="End one of your sessions. Its tokens stop working at once.",
 )
 @raises(service.end_session)
-async def end_session(caller: CurrentUserDep, session_id: PathId) -> None:
-    await caller.write_account(service.end_session, caller.user_id, session_id)
+async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
+    await current_user.write_account(service.end_session, current_user.user_id, session_id)
 
 
 router.include_router(oauth2)

@@ -63,7 +63,7 @@ def open_engine(
     prepared statements nor session settings; with `transaction_pooling` the timeout is set in each
     transaction instead.
 
-    Transactions that write are READ COMMITTED, whatever the server's default is: after waiting for
+    Transactions that write are READ COMMITTED, not as the server's default: after waiting for
     a lock, a statement sees what its former owner has written. With `snapshots` they are REPEATABLE
     READ. The level is set once for each connection, and costs nothing in a transaction.
     """

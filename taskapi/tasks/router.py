@@ -31,13 +31,15 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
     responses={201: with_headers("Location", "ETag")},
 )
 async def create_task(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     request: Request,
     response: Response,
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskPublic:
-    task = await caller.write(service.create_task, caller.user_id, body, idempotency_key)
+    task = await current_user.write(
+        service.create_task, current_user.user_id, body, idempotency_key
+    )
     response.headers["Location"] = f"{request.url.path}/{task.id}"
     return _with_etag(response, task)
 
@@ -48,10 +50,10 @@ async def create_task(
     responses={200: with_headers("Link", "X-Total-Count")},
 )
 async def list_tasks(
-    caller: CurrentUserDep, page: Annotated[TaskListParams, Query()], pager: PagerDep
+    current_user: CurrentUserDep, page: Annotated[TaskListParams, Query()], pager: PagerDep
 ) -> PageOf[TaskPublic]:
     position = pager.position(page, page.sort)
-    tasks, total = await caller.read(service.list_tasks, caller.user_id, page, position)
+    tasks, total = await current_user.read(service.list_tasks, current_user.user_id, page, position)
     pager.set_total(total)
     return pager.paginate(tasks, page, page.sort, lambda task: sort_value(task, page.sort))
 
@@ -63,9 +65,9 @@ async def list_tasks(
 )
 @raises(service.get_task)
 async def read_task(
-    caller: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
+    current_user: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
-    task = await caller.read(service.get_task, caller.user_id, task_id, conditions)
+    task = await current_user.read(service.get_task, current_user.user_id, task_id, conditions)
     return _with_etag(response, task)
 
 
@@ -76,13 +78,15 @@ async def read_task(
 )
 @raises(service.update_task)
 async def replace_task(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     response: Response,
     task_id: PathId,
     conditions: WritePreconditions,
     body: TaskReplace,
 ) -> TaskPublic:
-    task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
+    task = await current_user.write(
+        service.update_task, current_user.user_id, task_id, body, conditions
+    )
     return _with_etag(response, task)
 
 
@@ -93,22 +97,24 @@ async def replace_task(
 )
 @raises(service.update_task)
 async def update_task(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     response: Response,
     task_id: PathId,
     conditions: WritePreconditions,
     body: TaskPatch,
 ) -> TaskPublic:
-    task = await caller.write(service.update_task, caller.user_id, task_id, body, conditions)
+    task = await current_user.write(
+        service.update_task, current_user.user_id, task_id, body, conditions
+    )
     return _with_etag(response, task)
 
 
 @router.delete("/{task_id}", status_code=204, description="Delete one of your tasks.")
 @raises(service.delete_task)
 async def delete_task(
-    caller: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
+    current_user: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
 ) -> None:
-    await caller.write(service.delete_task, caller.user_id, task_id, conditions)
+    await current_user.write(service.delete_task, current_user.user_id, task_id, conditions)
 
 
 def _with_etag(response: Response, task: VersionedTask) -> VersionedTask:

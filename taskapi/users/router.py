@@ -73,21 +73,21 @@ async def create_user(
     responses={200: with_headers("Link")},
 )
 async def list_users(
-    caller: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
+    current_user: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
 ) -> PageOf[UserPublic]:
-    users = await caller.read(service.list_users, page, pager.position(page))
+    users = await current_user.read(service.list_users, page, pager.position(page))
     return pager.paginate(users, page)
 
 
 @router.get("/me", description="Read your own account.")
-async def read_me(caller: CurrentUserDep) -> UserPublic:
-    return await caller.read(service.get_user, caller.user_id)
+async def read_me(current_user: CurrentUserDep) -> UserPublic:
+    return await current_user.read(service.get_user, current_user.user_id)
 
 
 @router.get("/{user_id}", description="Read any account.")
 @raises(service.get_user)
-async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
-    return await caller.read(service.get_user, user_id)
+async def read_user(current_user: CurrentUserDep, user_id: PathId) -> UserPublic:
+    return await current_user.read(service.get_user, user_id)
 
 
 @router.put(
@@ -99,13 +99,13 @@ async def read_user(caller: CurrentUserDep, user_id: PathId) -> UserPublic:
 )
 @raises(service.update_user)
 async def replace_user(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
     user_id: PathId,
     body: UserReplace,
 ) -> UserPublic:
-    return await _update(caller, passwords, throttle, user_id, body)
+    return await _update(current_user, passwords, throttle, user_id, body)
 
 
 @router.patch(
@@ -114,13 +114,13 @@ async def replace_user(
 )
 @raises(service.update_user)
 async def update_user(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
     user_id: PathId,
     body: UserPatch,
 ) -> UserPublic:
-    return await _update(caller, passwords, throttle, user_id, body)
+    return await _update(current_user, passwords, throttle, user_id, body)
 
 
 @router.delete(
@@ -132,25 +132,25 @@ async def update_user(
     ),
 )
 @raises(service.delete_user)
-async def delete_user(caller: CurrentUserDep, user_id: PathId) -> None:
-    await caller.write_account(service.delete_user, caller.token, user_id)
+async def delete_user(current_user: CurrentUserDep, user_id: PathId) -> None:
+    await current_user.write_account(service.delete_user, current_user.token, user_id)
 
 
 async def _update(
-    caller: CurrentUserDep,
+    current_user: CurrentUserDep,
     passwords: Passwords,
     throttle: Throttle,
     user_id: int,
     changes: UserReplace | UserPatch,
 ) -> UserPublic:
-    """Hash a new password outside the transaction, and only if the caller may set it."""
+    """Hash a new password outside the transaction, and only if the current_user may set it."""
     password_hash = None
     if changes.password is not MISSING:
-        await caller.read(service.check_own, caller.token, user_id)
-        caller.token.check_recent()
+        await current_user.read(service.check_own, current_user.token, user_id)
+        current_user.token.check_recent()
         await throttle.hit(str(user_id))
         account = passwords.for_client(f"account {user_id}")
         password_hash = await account.hash(changes.password.get_secret_value())
-    return await caller.write_account(
-        service.update_user, caller.token, user_id, changes, password_hash
+    return await current_user.write_account(
+        service.update_user, current_user.token, user_id, changes, password_hash
     )
