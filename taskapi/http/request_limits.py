@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from taskapi.exceptions import HeadTooLarge
 from taskapi.http.problem_details import respond
 
-MAX_BODY_SIZE = 8 * 1024
-"""In bytes. The longest possible account takes 6 KiB if each character is escaped as \\u…."""
+MAX_BODY_SIZE = 64 * 1024
+"""In bytes. The longest possible revocation takes 48 KiB if each character is percent-encoded."""
 
-MAX_HEAD_SIZE = 16 * 1024
+MAX_HEAD_SIZE = 40 * 1024
 """In bytes, of the path, the query and the header fields together."""
 
 MAX_PARAMETERS = 50

@@ -18,6 +18,11 @@ from taskapi.settings import Settings
 from tests.conftest import SECRET_KEY
 from tests.server import ROOT, serve_in_thread
 
+pytestmark = pytest.mark.filterwarnings(
+    # Sockets that the tests of this folder before left to the collector.
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
 USER = '{"name":"Anna","email":"anna@example.com","password":"correct horse battery staple"}'
 
 
