@@ -4,26 +4,23 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from ipaddress import IPv4Address
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from limits.aio.storage import MemoryStorage
 from pydantic import SecretStr
 
 from taskapi import models
 from taskapi.app import create_app
 from taskapi.database import migrations
 from taskapi.settings import PREFIX, Settings
-from tests.api import Api, from_address
+from tests.api import Api
 from tests.clock import Clock
 from tests.databases import PostgreSQL, delete_rows
 
 POSTGRESQL = pytest.StashKey[Path]()
-
-NUMBERS = count(1)
 
 SECRET_KEY = "a key for tests, of 32 characters and more"
 
@@ -183,29 +180,49 @@ def make_client(settings: Settings) -> TestClient:
 
 @pytest.fixture(scope="session")
 def shared_clients() -> Iterator[Callable[[Settings], TestClient]]:
-    """Start one application for each shared database; they stop at the end of the run."""
-    clients: dict[str, TestClient] = {}
+    """Start one application for each shared database, and reset its rate limits for each test. The
+    applications stop at the end of the run.
+    """
+    clients: dict[str, tuple[TestClient, list[MemoryStorage]]] = {}
     with ExitStack() as stack:
 
         def get(settings: Settings) -> TestClient:
             url = settings.database_url
             if url not in clients:
-                clients[url] = stack.enter_context(make_client(settings))
+                with pytest.MonkeyPatch.context() as patch:
+                    storages = record_storages(patch)
+                    clients[url] = stack.enter_context(make_client(settings)), storages
                 logging.getLogger("taskapi").handlers = []
-            return clients[url]
+            client, storages = clients[url]
+            assert client.portal
+            for storage in storages:
+                client.portal.call(storage.reset)
+            return client
 
         yield get
 
 
+def record_storages(patch: pytest.MonkeyPatch) -> list[MemoryStorage]:
+    """Return a list that gets the storages of the rate limits of an application that starts."""
+    storages: list[MemoryStorage] = []
+
+    def create() -> MemoryStorage:
+        storages.append(MemoryStorage())
+        return storages[-1]
+
+    patch.setattr("taskapi.rate_limit.MemoryStorage", create)
+    return storages
+
+
 @pytest.fixture
 def client(request: pytest.FixtureRequest, settings: Settings, start: Start) -> TestClient:
-    """The service. It is shared by the tests of one worker process, unless the test has the mark
-    `own_database`. Each test has an address of its own, so that no rate limit outlasts a test.
+    """The service. It is shared by the tests of one worker process, one after another, unless the
+    test has the mark `own_database`.
     """
     if request.node.get_closest_marker("own_database"):
         return start(settings)
     shared: TestClient = request.getfixturevalue("shared_clients")(settings)
-    return from_address(shared, str(IPv4Address("10.0.0.0") + next(NUMBERS)))
+    return shared
 
 
 @pytest.fixture

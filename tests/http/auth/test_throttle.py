@@ -15,7 +15,7 @@ from taskapi.security.passwords import Passwords, Verification
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, from_address, log_in, request_token
 
-pytestmark = [pytest.mark.one_database, pytest.mark.own_database]
+pytestmark = pytest.mark.one_database
 
 Start = Callable[[Settings], TestClient]
 Clients = Callable[[str], TestClient]
