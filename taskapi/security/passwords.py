@@ -35,9 +35,9 @@ class Verification:
 class Passwords:
     """Hash and verify passwords with Argon2id (RFC 9106), in threads of their own.
 
-    There is one thread for each processor that the process may use, unless a number is given. They
-    have a lower priority than the rest of the service. Passwords
-    are normalized to NFC, because keyboards compose accents differently (RFC 8265, section 4.2.2).
+    There is one thread for each processor that the process may use, unless a number is given. The
+    threads have a lower priority than the rest of the service. Passwords are normalized to NFC,
+    because keyboards compose accents differently (RFC 8265, section 4.2.2).
     """
 
     def __init__(self, memory: int, iterations: int, *, threads: int, refuse_common: bool) -> None:
