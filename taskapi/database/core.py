@@ -10,12 +10,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from taskapi.database.engines import database_file, open_engine
-from taskapi.database.timeouts import QUEUE_TIMEOUT
+from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS
 from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
-
-RETRY_SECONDS = 1
 
 TOO_BUSY = "The database is too busy."
 
