@@ -70,7 +70,7 @@ async def get_registration_throttle(request: Request) -> Throttle:
     return get_services(request).registration_throttle
 
 
-@raises(TooManyRequests)
+@raises(TooManyRequests, Unavailable)
 async def get_login_throttle(request: Request) -> LoginThrottle:
     return get_services(request).login_throttle
 

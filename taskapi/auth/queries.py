@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, insert, update
+from sqlalchemy import Select, bindparam, delete, func, insert, update
 from sqlmodel import col, select
 
 from taskapi.auth.models import UserSession
@@ -15,6 +15,10 @@ _NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
 
 SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
+)
+SELECT_NEWEST_USER_ID = select(func.max(User.id))
+SELECT_PASSWORD_HASHES = select(User.password_hash).where(
+    col(User.id).in_(bindparam("user_ids", expanding=True))
 )
 LOCK_USER = (
     select(User.id).where(col(User.id) == bindparam("owner_id")).with_for_update(key_share=True)

@@ -1,4 +1,5 @@
 import logging
+import random
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
@@ -20,7 +21,9 @@ from taskapi.auth.queries import (
     LOCK_USER,
     ROTATE_REFRESH_TOKEN,
     SELECT_CREDENTIALS,
+    SELECT_NEWEST_USER_ID,
     SELECT_PAGE,
+    SELECT_PASSWORD_HASHES,
     SELECT_SESSION_ID,
     UPDATE_PASSWORD_HASH,
 )
@@ -34,6 +37,9 @@ from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.security.refresh_tokens import RefreshToken
 from taskapi.settings import Settings
+
+SAMPLE_SIZE = 1000
+"""Accounts."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +64,14 @@ async def log_in(
     """Start a session, which ends when it is not refreshed for `lifetime` seconds.
 
     `account` is the key of an account. An unknown one takes as long as a wrong password. No
-    connection is held while hashing.
+    connection is held while hashing. The first attempt looks for the parameters of stored hashes.
 
     Raises:
         InvalidGrant: the e-mail or the password is wrong.
     """
+    if not passwords.decoys.has_samples:
+        passwords.decoys.learn(await database.read(_sample_password_hashes))
+        passwords.decoys.has_samples = True
     while True:
         user = await database.read(find_credentials, account)
         verified = await passwords.verify(password, user.password_hash if user else None)
@@ -71,6 +80,13 @@ async def log_in(
         tokens = await database.write(_start_session, user, verified, client, lifetime)
         if tokens:
             return tokens
+
+
+def _sample_password_hashes(connection: Connection) -> Sequence[str]:
+    """Return the hashes of random accounts: reading those of all could take seconds."""
+    newest = connection.execute(SELECT_NEWEST_USER_ID).scalar_one() or 0
+    user_ids = random.sample(range(1, newest + 1), min(newest, SAMPLE_SIZE))
+    return connection.execute(SELECT_PASSWORD_HASHES, {"user_ids": user_ids}).scalars().all()
 
 
 def find_credentials(connection: Connection, account: str) -> Credentials | None:

@@ -3,6 +3,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
@@ -10,12 +11,10 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from taskapi.database.engines import database_file, open_engine
-from taskapi.database.timeouts import QUEUE_TIMEOUT
+from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS
 from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
-
-RETRY_SECONDS = 1
 
 TOO_BUSY = "The database is too busy."
 
@@ -55,14 +54,15 @@ class Database:
         if not self.file:
             writers = (readers - 1) // 2
             readers -= writers + 1
-        engine = open_engine(
+        open_with_timeout = partial(
+            open_engine,
             settings.database_url,
-            connections=readers + writers + 1,
             statement_timeout=settings.database_statement_timeout,
             transaction_pooling=settings.database_transaction_pooling,
         )
-        self._engine = engine
-        self._writing_engine = engine.execution_options(begin="IMMEDIATE")
+        self._reading_engine = open_with_timeout(connections=readers + 1, snapshots=True)
+        writing_engine = open_with_timeout(connections=writers)
+        self._writing_engine = writing_engine.execution_options(begin="IMMEDIATE")
         self._readers = WorkerPool(readers, self._run_in_transaction)
         run = self._commit_batch if self.file else self._run_in_transaction
         self._writers = WorkerPool(writers, run)
@@ -75,10 +75,11 @@ class Database:
         deadline = time.monotonic() + QUEUE_TIMEOUT
         for pool in (self._readers, self._writers, self._checker):
             pool.shutdown(max(0.0, deadline - time.monotonic()))
-        self._engine.dispose()
+        self._reading_engine.dispose()
+        self._writing_engine.dispose()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run a function that only reads.
+        """Run a function that only reads, from one snapshot of the database.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy.
@@ -129,10 +130,11 @@ class Database:
         deliver([job])
 
     def _transact(self, job: Job[T]) -> T:
+        engine = self._writing_engine if job.writes else self._reading_engine
         attempt = 1
         while True:
             try:
-                with self._engine.begin() as connection:
+                with engine.begin() as connection:
                     return job.function(connection)
             except DBAPIError as error:
                 if not job.writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):

@@ -51,11 +51,13 @@ def open_engine(
     connections: int = 1,
     statement_timeout: int = 0,
     transaction_pooling: bool = False,
+    snapshots: bool = False,
     foreign_keys: bool = True,
 ) -> Engine:
     """Create an engine, which connects when it is first used.
 
     `statement_timeout` is in seconds, 0 for none. `transaction_pooling` applies to PostgreSQL.
+    With `snapshots`, all statements of a transaction see the same state, as always on SQLite.
     `foreign_keys` turns SQLite's enforcement of foreign keys on or off.
 
     Raises:
@@ -68,6 +70,10 @@ def open_engine(
     except ImportError:
         raise ConfigurationError("PostgreSQL needs a driver: uv sync --extra postgresql") from None
     engine: Engine = import_module("taskapi.database.postgresql").open_engine(
-        url, connections, statement_timeout, transaction_pooling=transaction_pooling
+        url,
+        connections,
+        statement_timeout,
+        transaction_pooling=transaction_pooling,
+        snapshots=snapshots,
     )
     return engine

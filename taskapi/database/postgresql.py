@@ -50,16 +50,29 @@ class TimeoutConnection(psycopg.Connection[Any]):
 
 
 def open_engine(
-    url: str, connections: int, statement_timeout: int, *, transaction_pooling: bool
+    url: str,
+    connections: int,
+    statement_timeout: int,
+    *,
+    transaction_pooling: bool,
+    snapshots: bool,
 ) -> Engine:
     """Create an engine. libpq reads the URL, with all parameters that libpq has.
 
     `statement_timeout` is in seconds, 0 for none. A pooler in transaction mode supports neither
     prepared statements nor session settings; with `transaction_pooling` the timeout is set in each
     transaction instead.
+
+    Transactions that write are READ COMMITTED, not as the server's default: after waiting for
+    a lock, a statement sees what its former owner has written. With `snapshots` they are REPEATABLE
+    READ. The level is set once for each connection, and costs nothing in a transaction.
     """
     engine = create_engine(
-        "postgresql+psycopg://", pool_size=connections, max_overflow=0, pool_pre_ping=True
+        "postgresql+psycopg://",
+        isolation_level="REPEATABLE READ" if snapshots else "READ COMMITTED",
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=True,
     )
     milliseconds = statement_timeout * 1000
     timeout_options = (

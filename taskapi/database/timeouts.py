@@ -3,6 +3,9 @@
 QUEUE_TIMEOUT = 10.0
 """Seconds for which a job waits for a worker thread."""
 
+RETRY_SECONDS = 1
+"""What Retry-After says when a request has waited too long."""
+
 TIMEOUT_MARGIN = 5
 """Grace period in seconds on top of statement_timeout."""
 

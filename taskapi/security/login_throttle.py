@@ -1,11 +1,12 @@
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from weakref import WeakValueDictionary
 
-from anyio import CancelScope, Condition, Lock
+from anyio import CancelScope, Condition, Lock, fail_after
 
-from taskapi.exceptions import InvalidGrant
+from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS
+from taskapi.exceptions import InvalidGrant, Unavailable
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.settings import Settings
 
@@ -44,10 +45,18 @@ class LoginThrottle:
 
         Raises:
             TooManyRequests: there were too many failures.
+            Unavailable: other attempts took too long.
         """
         account = hashlib.sha256(account.encode()).hexdigest()
         together = f"{account}/{address}"
-        async with self._turn(address), self._locks.setdefault(account, Lock()):
+        async with AsyncExitStack() as turn:
+            try:
+                with fail_after(QUEUE_TIMEOUT):
+                    await turn.enter_async_context(self._turn(address))
+                    await turn.enter_async_context(self._locks.setdefault(account, Lock()))
+            except TimeoutError:
+                detail = "Other attempts to log in take too long."
+                raise Unavailable(detail, retry_after=RETRY_SECONDS) from None
             await self._together.test(together)
             await self._account.test(account)
             try:

@@ -15,6 +15,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from taskapi.exceptions import InvalidRequest, Unavailable
+from taskapi.security.decoys import Decoys
 from taskapi.security.processors import available_processors
 
 T = TypeVar("T")
@@ -54,7 +55,8 @@ class Passwords:
         self._most_pending = threads * (1 + QUEUE_PER_THREAD)
         self._most_per_client = max(1, self._most_pending // 4)
         self._clients: tuple[str, ...] = ()
-        self._decoy = self._hasher.hash(secrets.token_hex())
+        self.decoys = Decoys()
+        self.decoys.learn([self._hasher.hash(secrets.token_hex())])
         self._common = _common_passwords() if refuse_common else frozenset()
 
     def for_client(self, client: str) -> Self:
@@ -81,16 +83,24 @@ class Passwords:
         return await self._run(lambda: self._hasher.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> Verification:
-        """Compare a password with a hash. Without a hash, take as long, and match nothing.
+        """Compare a password with a hash. Without a hash, match nothing.
+
+        A wrong password takes the same time with every hash whose parameters are known, and
+        without a hash.
 
         Raises:
             Unavailable: too many passwords are waiting to be hashed.
         """
-        password = _normalize(password)
-        matches, new_hash = await self._run(
-            lambda: self._hasher.verify_and_update(password, password_hash or self._decoy)
-        )
-        return Verification(matches and password_hash is not None, new_hash)
+        return await self._run(lambda: self._verify(_normalize(password), password_hash))
+
+    def _verify(self, password: str, password_hash: str | None) -> Verification:
+        if password_hash:
+            matches, new_hash = self._hasher.verify_and_update(password, password_hash)
+            if matches:
+                return Verification(matches, new_hash)
+        for decoy in self.decoys.others(password_hash):
+            self._hasher.verify_and_update(password, decoy)
+        return Verification(matches=False, new_hash=None)
 
     async def _run(self, work: Callable[[], T]) -> T:
         pending = self._pending

@@ -121,20 +121,6 @@ def test_long_statements_time_out(anna: Api, start: Start, settings: Settings) -
     assert anna.get("/tasks").json() == [task]
 
 
-def test_serialization_failures_are_retried(start: Start, settings: Settings) -> None:
-    client = start(with_default(settings, "isolation", "serializable"))
-    anna = Api.register(client, "anna@example.com")
-    path = f"/tasks/{anna.create_task()['id']}"
-    with ThreadPoolExecutor(6) as pool:
-        answers = list(
-            pool.map(lambda number: anna.patch(path, json={"title": str(number)}), range(24))
-        )
-    assert {answer.status_code for answer in answers} <= {200, 503}
-    changed = [answer for answer in answers if answer.status_code == 200]
-    assert anna.get(path).headers["etag"] == f'"{len(changed) + 1}"'
-    assert len(changed) > 12
-
-
 def test_deadlocks_are_retried(anna: Api, settings: Settings) -> None:
     anna.create_task()
     engine = open_engine(settings.database_url)

@@ -173,6 +173,22 @@ def test_tasks_and_changes_of_the_account_do_not_deadlock(
     assert statuses(requests) == [201, 200 if change == "patch" else 204]
 
 
+@pytest.mark.parametrize("level", ["read committed", "repeatable read", "serializable"])
+def test_a_new_password_ends_a_session_that_starts_meanwhile_with_the_old_one(
+    anna: Api, settings: Settings, start: Start, level: str
+) -> None:
+    """Whatever isolation level is the default of the server."""
+    escaped = level.replace(" ", "\\ ")
+    option = quote(f"-c default_transaction_isolation={escaped}")
+    url = f"{settings.database_url}&options={option}"
+    anna.client = start(settings.model_copy(update={"database_url": url}))
+    with race(settings, USER) as requests:
+        requests.send(request_token, anna.client, anna.email)
+        requests.send(anna.patch, f"/users/{anna.user_id}", json={"password": "another password"})
+    assert statuses(requests) == [200, 200]
+    assert len(anna.get("/auth/sessions").json()) == 1
+
+
 def test_a_refresh_and_the_end_of_its_session_come_one_after_the_other(
     anna: Api, settings: Settings
 ) -> None:

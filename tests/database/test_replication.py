@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from fastapi.testclient import TestClient
@@ -87,19 +88,22 @@ def test_commits_waiting_for_a_standby_time_out(
     api.create_task()
 
 
-def test_a_hanging_server_process_is_abandoned(anna: Api, start: Start, settings: Settings) -> None:
+def test_hanging_server_processes_are_abandoned(
+    anna: Api, start: Start, settings: Settings
+) -> None:
     service = start(settings.model_copy(update={"database_statement_timeout": 1}))
     api = Api(service, anna.user_id, anna.email, anna.token)
     api.create_task()
+    assert len(api.get("/tasks").json()) == 1
     query = (
         "SELECT pid FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
     )
     processes = [pid for (pid,) in execute(settings.database_url, query)]
-    for pid in processes:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        assert len(api.get("/tasks").json()) == 1
-    finally:
+    with ExitStack() as stack:
         for pid in processes:
-            os.kill(pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+        assert len(api.get("/tasks").json()) == 1
+        api.create_task()

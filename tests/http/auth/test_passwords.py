@@ -102,6 +102,23 @@ def test_logging_in_updates_an_outdated_hash(start: Start, settings: Settings, a
     log_in(anna.client, anna.email)
 
 
+CHEAP, COSTLY = "$argon2id$v=19$m=32,t=1,p=1", "$argon2id$v=19$m=32,t=2,p=1"
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The parameters of each hash that a password is compared with."""
+    parameters = []
+    verify = PasswordHash.verify_and_update
+
+    def record(self: PasswordHash, password: str, password_hash: str) -> tuple[bool, str | None]:
+        parameters.append(password_hash.rsplit("$", 2)[0])
+        return verify(self, password, password_hash)
+
+    monkeypatch.setattr(PasswordHash, "verify_and_update", record)
+    return parameters
+
+
 @pytest.mark.parametrize(
     ("email", "password"),
     [
@@ -111,23 +128,46 @@ def test_logging_in_updates_an_outdated_hash(start: Start, settings: Settings, a
         ("not an e-mail", PASSWORD),
     ],
 )
-@pytest.mark.usefixtures("anna")
 def test_each_attempt_to_log_in_verifies_one_hash(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, email: str, password: str
+    start: Start, settings: Settings, verified: list[str], email: str, password: str
 ) -> None:
-    verified = []
-    verify = PasswordHash.verify_and_update
+    anna = Api.register(start(settings), "anna@example.com")
+    verified.clear()
+    request_token(anna.client, email, password)
+    assert verified == [CHEAP]
 
-    def count(
-        self: PasswordHash, password: str | bytes, password_hash: str | bytes
-    ) -> tuple[bool, str | None]:
-        verified.append(str(password_hash))
-        return verify(self, password, password_hash)
 
-    monkeypatch.setattr(PasswordHash, "verify_and_update", count)
-    request_token(client, email, password)
-    [password_hash] = verified
-    assert password_hash.startswith("$argon2id$v=19$m=32,t=1,p=1$")
+@pytest.fixture
+def costly(start: Start, settings: Settings) -> Api:
+    """An account from before the iterations were lowered."""
+    former = settings.model_copy(update={"password_hash_iterations": 2})
+    return Api.register(start(former), "costly@example.com")
+
+
+@pytest.mark.usefixtures("anna", "costly")
+def test_a_wrong_password_is_compared_with_a_hash_of_each_cost(
+    start: Start, settings: Settings, verified: list[str]
+) -> None:
+    """Failed: an account with a costly hash took as long as that, and none as long as new ones."""
+    client = start(settings)
+    for email in ("nobody@example.com", "anna@example.com", "costly@example.com"):
+        verified.clear()
+        request_token(client, email, "wrong password")
+        assert sorted(verified) == [CHEAP, COSTLY]
+
+
+def test_costs_that_were_not_found_at_first_are_learned(
+    start: Start,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    costly: Api,
+    verified: list[str],
+) -> None:
+    monkeypatch.setattr("taskapi.auth.service.SAMPLE_SIZE", 0)
+    client = start(settings)
+    for email in ("nobody@example.com", costly.email, "nobody@example.com"):
+        request_token(client, email, "wrong password")
+    assert sorted(verified) == [CHEAP] * 3 + [COSTLY] * 2
 
 
 def test_too_many_waiting_passwords_are_answered_503(

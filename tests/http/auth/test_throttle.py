@@ -1,11 +1,13 @@
 import re
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from ipaddress import IPv6Address
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
+from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from fastapi.testclient import TestClient
 from httpx2 import Response
@@ -14,6 +16,7 @@ from pydantic import ValidationError
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, from_address, log_in, request_token
+from tests.waiting import HANG
 
 pytestmark = pytest.mark.one_database
 
@@ -116,6 +119,45 @@ def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.Monk
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
     assert sorted(answers) == [401] * 10 + [429] * 20
     assert len(verified) == 10
+
+
+@pytest.mark.parametrize(
+    ("email", "address_limit"),
+    [("anna@example.com", "100/minute"), ("boris@example.com", "1/minute")],
+    ids=["account", "address"],
+)
+def test_an_attempt_waits_for_another_no_longer_than_in_a_queue(
+    start: Start,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    email: str,
+    address_limit: str,
+) -> None:
+    """Failed: each attempt at an account waited for all before it, without a limit."""
+    client = start(settings.model_copy(update={"login_address_limit": address_limit}))
+    anna = Api.register(client, "anna@example.com")
+    verify = Passwords.verify
+    started, finish = Event(), Event()
+
+    async def verify_when_told(
+        self: Passwords, password: str, password_hash: str | None
+    ) -> Verification:
+        started.set()
+        await to_thread.run_sync(finish.wait)
+        return await verify(self, password, password_hash)
+
+    monkeypatch.setattr(Passwords, "verify", verify_when_told)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(request_token, client, anna.email)
+        assert started.wait(HANG)
+        monkeypatch.setattr("taskapi.security.login_throttle.QUEUE_TIMEOUT", 0)
+        second = pool.submit(request_token, client, email)
+        wait([second], HANG)
+        finish.set()
+        assert first.result().status_code == 200
+    problem = check_problem(second.result(), 503, "unavailable")
+    assert problem["error"] == "temporarily_unavailable"
+    assert second.result().headers["retry-after"] == "1"
 
 
 def test_attempts_at_once_at_many_accounts_keep_the_limit_of_the_address(

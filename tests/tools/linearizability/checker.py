@@ -28,6 +28,9 @@ class Operation(Protocol[State]):
     def apply(self, state: State, /) -> tuple[Answer, State]:
         """Return the answer of the sequential model, and the state afterwards."""
 
+    def only_reads(self, answer: Answer, /) -> bool:
+        """Return whether the operation, with this answer, changes nothing in any state."""
+
 
 @dataclass(frozen=True)
 class Call(Generic[State]):
@@ -70,22 +73,24 @@ def is_linearizable(
 
 def _steps(calls: Sequence[Call[State]], done: int, state: State) -> list[tuple[int, State]]:
     """Take each call that can be the next: none that is left has returned before its invocation.
+    The search continues with the last step, which takes the call that returned first.
 
-    A call that changes nothing in this state can go first: no other order permits more.
+    A call that changes nothing in any state can go first: no other order permits more.
     """
     left = [number for number in range(len(calls)) if not done >> number & 1]
     first_return = min(calls[number].returned for number in left)
+    left.sort(key=lambda number: calls[number].returned, reverse=True)
     steps = []
     for number in left:
         call = calls[number]
         if call.invoked > first_return:
-            break
+            continue
         answer, after = call.operation.apply(state)
         if call.answer is None:
             if after != state:
                 steps.append((done | 1 << number, after))
         elif answer == call.answer:
-            if after == state:
+            if call.operation.only_reads(answer):
                 return [(done | 1 << number, state)]
             steps.append((done | 1 << number, after))
     return steps

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Engine, Executable, create_engine
 
 from taskapi.auth import service
 from taskapi.main import app
@@ -51,7 +51,16 @@ def remembered() -> None:
     patch("taskapi.auth.service._check_session", check_or_remember).start()
 
 
-FAULTS = {"unlocked": unlocked, "remembered": remembered}
+def torn() -> None:
+    """Each statement of a read sees a state of its own, on PostgreSQL."""
+
+    def create_without_snapshots(url: str, **options: Any) -> Engine:
+        return create_engine(url, **options | {"isolation_level": "READ COMMITTED"})
+
+    patch("taskapi.database.postgresql.create_engine", create_without_snapshots).start()
+
+
+FAULTS = {"unlocked": unlocked, "remembered": remembered, "torn": torn}
 
 if name := os.environ.get("FAULT"):
     FAULTS[name]()

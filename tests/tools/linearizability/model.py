@@ -41,6 +41,9 @@ class LogIn:
             return INVALID_GRANT, account
         return (200, 0), account._replace(sessions=account.sessions | {(self.session, 0)})
 
+    def only_reads(self, answer: Answer) -> bool:
+        return answer == INVALID_GRANT
+
 
 @dataclass(frozen=True)
 class Refresh:
@@ -59,6 +62,9 @@ class Refresh:
         successor = self.token + 1
         return (200, successor), account._replace(sessions=others | {(self.session, successor)})
 
+    def only_reads(self, _: Answer) -> bool:
+        return False  # not even when it is refused, which may end the session
+
 
 @dataclass(frozen=True)
 class Revoke:
@@ -66,6 +72,9 @@ class Revoke:
 
     def apply(self, account: Account) -> Outcome:
         return (200, None), _end(account, self.session)
+
+    def only_reads(self, _: Answer) -> bool:
+        return False
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,21 @@ class InSession:
             return (401, None), account
         return self.act(account)
 
+    def only_reads(self, answer: Answer) -> bool:
+        return answer[0] >= 400
+
     def act(self, account: Account) -> Outcome:
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class ListSessions(InSession):
+class Read(InSession):
+    def only_reads(self, _: Answer) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class ListSessions(Read):
     def act(self, account: Account) -> Outcome:
         return (200, frozenset(dict(account.sessions))), account
 
@@ -106,7 +124,7 @@ class EndOtherSessions(InSession):
 
 
 @dataclass(frozen=True)
-class ReadAccount(InSession):
+class ReadAccount(Read):
     def act(self, account: Account) -> Outcome:
         return (200, (account.name, account.email)), account
 
@@ -143,7 +161,7 @@ class DeleteAccount(InSession):
 
 
 @dataclass(frozen=True)
-class ListTasks(InSession):
+class ListTasks(Read):
     """Read the total, and the first page, which has room for all."""
 
     def act(self, account: Account) -> Outcome:

@@ -69,6 +69,7 @@ class Clients:
         self._known = known
         self._numbers = count(1)
         self._ended: set[int] = set()
+        self._deleted = False
         self._emails = [account.email]
         self._passwords = [account.password]
         make = self._operations()
@@ -87,6 +88,8 @@ class Clients:
 
     async def run(self, client: httpx2.AsyncClient, calls: int) -> None:
         for _ in range(calls):
+            if self._deleted:
+                return
             (make,) = self._random.choices(self._make, self._weights)
             if not self._sessions() or self._random.random() < 0.05:
                 make = self._log_in
@@ -106,8 +109,18 @@ class Clients:
             pass
         returned = time.monotonic() if answer else inf
         self.history.calls.append(Call(operation, invoked, returned, answer))
-        if answer and answer[0] in {400, 401} and not isinstance(operation, LogIn):
+        self._learn(operation, answer[0] if answer else 0)
+
+    def _learn(self, operation: AccountOperation, status: int) -> None:
+        """Do not try for long what can't succeed any more."""
+        if status in {400, 401} and not isinstance(operation, LogIn):
             self._ended.add(operation.session)
+        if isinstance(operation, ChangePassword) and status in {0, 200}:
+            self._passwords.append(operation.password)
+        if isinstance(operation, ChangeEmail) and status in {0, 200}:
+            self._emails.append(operation.email)
+        if isinstance(operation, DeleteAccount) and status == 204:
+            self._deleted = True
 
     def _operations(self) -> Sequence[Callable[[], AccountOperation]]:
         return (
@@ -152,16 +165,15 @@ class Clients:
         return Refresh(session, max(0, newest - age))
 
     def _change_password(self) -> ChangePassword:
-        session = self._session()
+        """Mostly to another."""
+        password = self._passwords[-1]
         if self._random.random() < 0.8:
-            self._passwords.append(f"password {next(self._numbers)}")
-        return ChangePassword(session, self._passwords[-1])
+            password = f"password {next(self._numbers)}"
+        return ChangePassword(self._session(), password)
 
     def _change_email(self) -> ChangeEmail:
-        session = self._session()
         local, _, domain = self._emails[0].partition("@")
-        self._emails.append(f"{local}.{next(self._numbers)}@{domain}")
-        return ChangeEmail(session, self._emails[-1])
+        return ChangeEmail(self._session(), f"{local}.{next(self._numbers)}@{domain}")
 
     def _create_task(self) -> CreateTask:
         return CreateTask(self._session(), f"Task {next(self._numbers)}")
