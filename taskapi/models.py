@@ -105,6 +105,17 @@ class IdentifiedModel(ResponseModel):
     """Assigned by the service; never reused after deletion."""
 
 
+class VersionedModel(ResponseModel):
+    """A response body with the version that its ETag is made from."""
+
+    version: int = 1
+    """Starts at 1 and grows by 1 with each change."""
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
+
+
 T = TypeVar("T")
 R = TypeVar("R", bound=ResponseModel)
 

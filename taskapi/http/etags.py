@@ -1,11 +1,14 @@
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
 from taskapi.exceptions import InvalidCondition, PreconditionFailed
 from taskapi.http.raises import raises
+from taskapi.models import VersionedModel
+
+V = TypeVar("V", bound=VersionedModel)
 
 ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*+")')
 _MEMBER = rf"[ \t]*+(?:{ENTITY_TAG.pattern})?+[ \t]*+"
@@ -122,3 +125,8 @@ async def get_read_preconditions(
 
 WritePreconditions = Annotated[Preconditions, Depends(get_write_preconditions)]
 ReadPreconditions = Annotated[Preconditions, Depends(get_read_preconditions)]
+
+
+def with_etag(response: Response, resource: V) -> V:
+    response.headers["ETag"] = resource.etag
+    return resource

@@ -36,7 +36,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": TEXT,
     },
     "ETag": {
-        "description": "The version of the task, for If-Match and If-None-Match.",
+        "description": "The version of the resource, for If-Match and If-None-Match.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9]+"$', "maxLength": 100},
     },

@@ -19,6 +19,7 @@ from taskapi.models import (
     RequestModel,
     Text,
     UTCDatetime,
+    VersionedModel,
 )
 
 
@@ -89,15 +90,8 @@ class TaskPublic(TaskBase, IdentifiedModel):
     """When a field was last changed."""
 
 
-class VersionedTask(TaskPublic):
-    """A task with the version that its ETag is made from."""
-
-    version: int = 1
-    """Starts at 1 and grows by 1 with each change."""
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
+class VersionedTask(TaskPublic, VersionedModel):
+    pass
 
 
 class Task(TaskBase, table=True):

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import PagerDep
-from taskapi.http.etags import ReadPreconditions, WritePreconditions
+from taskapi.http.etags import ReadPreconditions, WritePreconditions, with_etag
 from taskapi.http.idempotency import IdempotencyKey
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf
@@ -17,7 +17,6 @@ from taskapi.tasks.models import (
     TaskPatch,
     TaskPublic,
     TaskReplace,
-    VersionedTask,
 )
 from taskapi.tasks.queries import sort_value
 
@@ -41,7 +40,7 @@ async def create_task(
         service.create_task, current_user.user_id, body, idempotency_key
     )
     response.headers["Location"] = f"{request.url.path}/{task.id}"
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.get(
@@ -68,7 +67,7 @@ async def read_task(
     current_user: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
     task = await current_user.read(service.get_task, current_user.user_id, task_id, conditions)
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.put(
@@ -87,7 +86,7 @@ async def replace_task(
     task = await current_user.write(
         service.update_task, current_user.user_id, task_id, body, conditions
     )
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.patch(
@@ -106,7 +105,7 @@ async def update_task(
     task = await current_user.write(
         service.update_task, current_user.user_id, task_id, body, conditions
     )
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.delete("/{task_id}", status_code=204, description="Delete one of your tasks.")
@@ -115,8 +114,3 @@ async def delete_task(
     current_user: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
 ) -> None:
     await current_user.write(service.delete_task, current_user.user_id, task_id, conditions)
-
-
-def _with_etag(response: Response, task: VersionedTask) -> VersionedTask:
-    response.headers["ETag"] = task.etag
-    return task

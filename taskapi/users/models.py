@@ -11,6 +11,7 @@ from taskapi.models import (
     NonBlankStr,
     RequestModel,
     UTCDatetime,
+    VersionedModel,
     check_encodable,
 )
 from taskapi.security.emails import normalize_email
@@ -74,6 +75,10 @@ class UserPublic(UserBase, IdentifiedModel):
     created_at: UTCDatetime
 
 
+class VersionedUser(UserPublic, VersionedModel):
+    pass
+
+
 class User(UserBase, table=True):
     __tablename__ = "users"
     __table_args__: ClassVar = {"sqlite_autoincrement": True}
@@ -83,3 +88,4 @@ class User(UserBase, table=True):
     email_key: str = Field(unique=True)
     """The account key of the e-mail: accounts are found by it."""
     password_hash: str
+    version: int = Field(sa_column_kwargs={"server_default": "1"})
