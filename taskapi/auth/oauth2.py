@@ -1,11 +1,10 @@
 """The forms, responses and errors of the OAuth 2.0 endpoints."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
 
@@ -19,6 +18,7 @@ from taskapi.exceptions import (
 )
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
+from taskapi.http.routes import Handler, OperationRoute
 from taskapi.models import MAX_FIELDS, NonBlankStr, Text, check_encodable
 
 # As in the examples of users' schemas.
@@ -122,13 +122,13 @@ class TokenProblemDetails(ProblemDetails):
         return super().build(kind, detail, instance, error | dict(members), root_path)
 
 
-class OAuth2Route(APIRoute):
+class OAuth2Route(OperationRoute):
     """A route whose errors are OAuth 2.0 error responses as well."""
 
     problem_model: ClassVar = TokenProblemDetails
     invalid_request: ClassVar = InvalidTokenRequest
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
         async def handle_form(request: Request) -> Response:
@@ -159,6 +159,8 @@ def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Prob
 
 def _invalid_form(error: RequestValidationError) -> InvalidTokenRequest:
     errors = error.errors()
+    if any(item["loc"][0] == "query" for item in errors):
+        return InvalidTokenRequest("Send the parameters in the form instead of the query.")
     if any(item["type"] == "union_tag_invalid" and item["ctx"]["tag"] for item in errors):
         return InvalidTokenRequest(
             "grant_type must be password or refresh_token.", error="unsupported_grant_type"

@@ -28,7 +28,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 # In place of Pydantic's messages about regular expressions and extra inputs.
 MESSAGES = {
-    "extra_forbidden": "There is no such field.",
+    "extra_forbidden": "This is unknown here.",
     "string_pattern_mismatch": "There is a character that is not allowed.",
 }
 
@@ -68,7 +68,7 @@ def _error_items(errors: Iterable[Any]) -> list[ErrorItem]:
     items = []
     for error in list(errors)[:MAX_ERRORS]:
         part, *location = error["loc"]
-        detail = MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
+        detail = MESSAGES.get(error["type"]) or error["msg"].removeprefix("Value error, ")
         if error["type"] == "json_invalid":
             detail = f"Not JSON: {error['ctx']['error']} at character {location.pop()}."
         items.append(ErrorItem(part=part, pointer=_pointer(location), detail=detail))

@@ -9,6 +9,7 @@ from taskapi.http.idempotency import IdempotencyKey
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
+from taskapi.http.routes import OperationRoute
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (
@@ -20,7 +21,7 @@ from taskapi.tasks.models import (
 )
 from taskapi.tasks.queries import sort_value
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=OperationRoute)
 
 
 @router.post(

@@ -1,7 +1,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import MISSING
 from starlette.routing import Match
 from starlette.types import Scope
@@ -23,6 +22,7 @@ from taskapi.http.etags import (
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
+from taskapi.http.routes import OperationRoute
 from taskapi.models import PathId
 from taskapi.rate_limit import Throttle, client_address
 from taskapi.security.passwords import Passwords
@@ -30,7 +30,7 @@ from taskapi.users import service
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, VersionedUser
 
 
-class UserRoute(APIRoute):
+class UserRoute(OperationRoute):
     """A route that does not take `me` for an id.
 
     Otherwise PUT /users/me would match PUT /users/{user_id} and be a 422 instead of a 405.
