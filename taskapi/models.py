@@ -1,3 +1,4 @@
+import re
 from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -5,7 +6,14 @@ from functools import cache
 from typing import Annotated, Any, Self, TypeVar, cast
 
 from fastapi import Path
-from pydantic import Field, SecretStr, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 from sqlalchemy import BigInteger, CursorResult, Integer, String
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import SQLModel
@@ -31,7 +39,32 @@ ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
 CodePointString = String().with_variant(String(collation="C"), "postgresql")
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
+
+
+def _check_integer(value: object) -> object:
+    """
+    Raises:
+        ValueError: the text is not the shortest spelling of an integer.
+    """
+    if isinstance(value, str) and not re.fullmatch("0|-?[1-9][0-9]*", value):
+        raise ValueError("This must be a whole number in digits, such as 1.")
+    return value
+
+
+def _check_boolean(value: object) -> object:
+    """
+    Raises:
+        ValueError: the text is neither `true` nor `false`.
+    """
+    if isinstance(value, str) and value not in {"true", "false"}:
+        raise ValueError("This must be true or false.")
+    return value
+
+
+# Of an address or a query. Pydantic also reads 01, +1, 1_0, 1.0 and spaces, and yes, on and T.
+AddressInt = Annotated[int, BeforeValidator(_check_integer)]
+AddressBool = Annotated[bool, BeforeValidator(_check_boolean)]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1]), BeforeValidator(_check_integer)]
 
 UTCDatetime = Annotated[
     datetime,

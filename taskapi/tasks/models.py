@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 from taskapi.http.pagination import PageParams
 from taskapi.models import (
     ID_COLUMN,
+    AddressBool,
     CodePointString,
     Id,
     IdentifiedModel,
@@ -151,5 +152,5 @@ class TaskListParams(PageParams):
     sort: TaskOrder = TaskOrder.ID
     """The field to sort by; `-` sorts in descending order. Titles are compared without regard to
     case, ties by id."""
-    total: bool = False
+    total: AddressBool = False
     """Whether to count the tasks of all pages, in the `X-Total-Count` header."""
