@@ -1,5 +1,6 @@
 """The forms, responses and errors of the OAuth 2.0 endpoints."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -7,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
 
 from taskapi.exceptions import (
     ContentTooLarge,
@@ -25,6 +27,10 @@ from taskapi.models import MAX_FIELDS, NonBlankStr, Text, check_encodable
 EMAIL = "anna@example.com"
 PASSWORD = "correct horse battery staple"  # noqa: S105 -- an example
 REFRESH_TOKEN = "Zb3zRk1yVQ.Xo9JqT4m"  # noqa: S105 -- an example
+
+FORM = "application/x-www-form-urlencoded"
+
+BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
 
@@ -132,6 +138,8 @@ class OAuth2Route(OperationRoute):
         handle = super().get_route_handler()
 
         async def handle_form(request: Request) -> Response:
+            if request.headers.get("Content-Type", "").lower().startswith(FORM):
+                request = Request(request.scope, _percent_encoded(request.receive))
             try:
                 form = await request.form(max_files=0, max_fields=MAX_FIELDS)
                 if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
@@ -143,6 +151,20 @@ class OAuth2Route(OperationRoute):
             return response
 
         return handle_form
+
+
+def _percent_encoded(receive: Receive) -> Receive:
+    """Encode bytes beyond ASCII, which `curl -d` does not. Starlette would read them as Latin-1.
+
+    Percent-encoded bytes are read as UTF-8 (WHATWG URL, section 5.1).
+    """
+
+    async def receive_encoded() -> Message:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        return {**message, "body": BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body)}
+
+    return receive_encoded
 
 
 def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Problem:
