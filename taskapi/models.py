@@ -75,13 +75,25 @@ UTCDatetime = Annotated[
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """Text without NUL, which PostgreSQL refuses. Pydantic refuses lone surrogates."""
 
+# White space, controls, Unicode's Default_Ignorable_Code_Point, the annotation characters and the
+# empty Braille pattern.
+_INVISIBLE = (
+    r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+_INVISIBLE_BEYOND_BMP = r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+
 NonBlankStr = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*[^\s\x00\x85][^\x00]*$"
+        strip_whitespace=True,
+        min_length=1,
+        pattern=rf"^[^\x00]*[^{_INVISIBLE}{_INVISIBLE_BEYOND_BMP}][^\x00]*$",
     ),
+    # JavaScript reads characters beyond the BMP only with a flag that many clients do not set.
+    Field(json_schema_extra={"pattern": rf"^[^\x00]*[^{_INVISIBLE}][^\x00]*$"}),
 ]
-"""Text that is trimmed, and is not empty after trimming."""
+"""Text that is trimmed, and has a visible character."""
 
 
 def check_encodable(secret: SecretStr) -> SecretStr:

@@ -44,6 +44,10 @@ class TaskStatus(StrEnum):
 Title = Annotated[
     NonBlankStr, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])
 ]
+StoredTitle = Annotated[
+    Text, StringConstraints(min_length=1, max_length=200), pydantic.Field(examples=["Купить хлеб"])
+]
+"""A title that was accepted once, by this release or an older one."""
 Description = Annotated[
     Text, StringConstraints(max_length=10_000), pydantic.Field(examples=["Ржаной, два батона"])
 ]
@@ -84,6 +88,8 @@ class TaskPatch(RequestModel):
 
 
 class TaskPublic(TaskBase, IdentifiedModel):
+    title: StoredTitle
+    """What is to be done."""
     user_id: Id
     """The owner."""
     created_at: UTCDatetime

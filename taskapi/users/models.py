@@ -10,6 +10,7 @@ from taskapi.models import (
     IdentifiedModel,
     NonBlankStr,
     RequestModel,
+    Text,
     UTCDatetime,
     VersionedModel,
     check_encodable,
@@ -17,6 +18,10 @@ from taskapi.models import (
 from taskapi.security.emails import normalize_email
 
 Name = Annotated[NonBlankStr, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
+StoredName = Annotated[
+    Text, StringConstraints(min_length=1, max_length=100), pydantic.Field(examples=["Анна"])
+]
+"""A name that was accepted once, by this release or an older one."""
 EmailText = Annotated[
     NonBlankStr,
     StringConstraints(max_length=254),
@@ -71,6 +76,8 @@ class UserPatch(RequestModel):
 class UserPublic(UserBase, IdentifiedModel):
     """An account, as all logged-in users see it."""
 
+    name: StoredName
+    """The name that other users see."""
     email: EmailText  # stored e-mails are not validated again
     created_at: UTCDatetime
 
