@@ -135,8 +135,11 @@ class Task(TaskBase, table=True):
 
 
 def fold(text: str) -> str:
-    """Normalize and case fold by Unicode's rules, in Python, so that all databases agree."""
-    return unicodedata.normalize("NFC", text).casefold()
+    """Normalize and case fold by Unicode's rules, in Python, so that all databases agree.
+
+    ё is folded to е, which Russian writes in its place and sorts it beside.
+    """
+    return unicodedata.normalize("NFC", text).casefold().replace("ё", "е")
 
 
 class TaskOrder(StrEnum):
@@ -154,9 +157,10 @@ class TaskListParams(PageParams):
     status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
     """Only tasks with one of these statuses; all tasks if omitted."""
     q: Annotated[Text, StringConstraints(max_length=200)] = ""
-    """Only tasks with this text in the title or the description, in upper or lower case."""
+    """Only tasks with this text in the title or the description, in upper or lower case.
+    ё is found as е."""
     sort: TaskOrder = TaskOrder.ID
     """The field to sort by; `-` sorts in descending order. Titles are compared without regard to
-    case, ties by id."""
+    case and with ё as е, ties by id."""
     total: AddressBool = False
     """Whether to count the tasks of all pages, in the `X-Total-Count` header."""
