@@ -12,7 +12,7 @@ def test_unknown_paths_are_not_found(client: TestClient) -> None:
     check_problem(client.get("/nothing/here"), 404, "not-found")
 
 
-@pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/"])
+@pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/docs.js/"])
 def test_a_trailing_slash_does_not_redirect_to_the_host(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
     check_problem(answer, 404, "not-found")
@@ -51,11 +51,6 @@ def test_head_is_get_without_content(anna: Api) -> None:
         head = anna.request("HEAD", path, headers={"X-Request-ID": "same"})
         assert head.content == b""
         assert (head.status_code, head.headers) == (get.status_code, get.headers)
-
-
-@pytest.mark.parametrize("bytes_", ["bytes=99999999-", "bytes=x", "bytes=5-1", "x=1", "bytes="])
-def test_invalid_ranges_are_no_server_error(client: TestClient, bytes_: str) -> None:
-    assert client.get("/docs/docs.js", headers={"Range": bytes_}).status_code < 500
 
 
 def post(api: Api, content: bytes, content_type: str | None) -> Response:
