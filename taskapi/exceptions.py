@@ -194,7 +194,7 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
         "it, and `detail` the reason."
     )
     example: ClassVar = {
-        "errors": [ErrorItem(part="body", pointer="/title", detail="Field required")]
+        "errors": [ErrorItem(part="body", pointer="/title", detail="This is required.")]
     }
 
     def __init__(self, *errors: ErrorItem) -> None:

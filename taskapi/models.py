@@ -72,7 +72,9 @@ UTCDatetime = Annotated[
 ]
 """An aware datetime in UTC (RFC 3339)."""
 
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+TEXT_PATTERN = r"^[^\x00]*$"
+
+Text = Annotated[str, StringConstraints(pattern=TEXT_PATTERN)]
 """Text without NUL, which PostgreSQL refuses. Pydantic refuses lone surrogates."""
 
 # White space, controls, Unicode's Default_Ignorable_Code_Point, the annotation characters and the
@@ -83,12 +85,14 @@ _INVISIBLE = (
 )
 _INVISIBLE_BEYOND_BMP = r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 
+VISIBLE_PATTERN = rf"^[^\x00]*[^{_INVISIBLE}{_INVISIBLE_BEYOND_BMP}][^\x00]*$"
+
 NonBlankStr = Annotated[
     str,
     StringConstraints(
         strip_whitespace=True,
         min_length=1,
-        pattern=rf"^[^\x00]*[^{_INVISIBLE}{_INVISIBLE_BEYOND_BMP}][^\x00]*$",
+        pattern=VISIBLE_PATTERN,
     ),
     # JavaScript reads characters beyond the BMP only with a flag that many clients do not set.
     Field(json_schema_extra={"pattern": rf"^[^\x00]*[^{_INVISIBLE}][^\x00]*$"}),

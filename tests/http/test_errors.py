@@ -80,7 +80,7 @@ def test_json_media_types_are_accepted(anna: Api, content_type: str) -> None:
         (b'{"title":"x"}}', "Not JSON: Extra data at character 13."),
         (b"\xff", "This can't be read as what the Content-Type header says."),
         (b"[" * 100_000, "This can't be read as what the Content-Type header says."),
-        (b"", "Field required"),
+        (b"", "This is required."),
     ],
 )
 def test_malformed_json_is_invalid(anna: Api, body: bytes, detail: str) -> None:
