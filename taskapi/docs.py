@@ -1,12 +1,20 @@
+import gzip
+import hashlib
 import json
+import re
+from functools import cache
 from html import escape
 from importlib.resources import files
+from mimetypes import guess_type
 from pathlib import Path
+from typing import NamedTuple
 
-from fastapi import APIRouter, Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse
+from anyio import to_thread
+from fastapi import APIRouter, Request, Response
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from taskapi.exceptions import PROBLEMS, NotFound
+from taskapi.http.etags import NotModified, Preconditions
 from taskapi.http.problem_details import example
 
 router = APIRouter(include_in_schema=False)
@@ -14,6 +22,7 @@ router = APIRouter(include_in_schema=False)
 STATIC = Path(__file__).parent / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger.resources")))
 
+PAGE = STATIC / "docs.html"
 ASSETS = {
     path.name: path
     for path in (
@@ -31,23 +40,39 @@ CONTENT_SECURITY_POLICY = (
 )
 HEADERS = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
 
+NO_GZIP = re.compile(r"q=0(\.0*)?")
+
+
+class File(NamedTuple):
+    compressed: bytes
+    """By gzip."""
+    tag: str
+    """An ETag for both forms of the file: send it as a weak one."""
+
+
+@cache
+def _load(path: Path) -> File:
+    content = path.read_bytes()
+    return File(gzip.compress(content, mtime=0), f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
 
 @router.get("/")
+@router.get("/docs/")
 async def go_to_docs(request: Request) -> RedirectResponse:
     return RedirectResponse(request.scope.get("root_path", "").rstrip("/") + "/docs")
 
 
 @router.get("/docs")
-async def show_docs() -> FileResponse:
+async def show_docs(request: Request) -> Response:
     """Serve Swagger UI. All its files come from this server, and the policy allows no others."""
-    return FileResponse(STATIC / "docs.html", headers=HEADERS)
+    return await _serve(request, PAGE)
 
 
 @router.get("/docs/{name}")
-async def read_asset(name: str) -> FileResponse:
+async def read_asset(request: Request, name: str) -> Response:
     if name not in ASSETS:
         raise NotFound("There is no such file.")
-    return FileResponse(ASSETS[name], headers={"Cache-Control": "no-cache"})
+    return await _serve(request, ASSETS[name])
 
 
 @router.get("/problems/{slug}")
@@ -75,3 +100,33 @@ async def show_problem(slug: str) -> HTMLResponse:
 </html>
 """
     return HTMLResponse(page, headers=HEADERS)
+
+
+async def _serve(request: Request, path: Path) -> Response:
+    """Send a file, or 304. Ranges are ignored (RFC 9110, section 14.2)."""
+    file = await to_thread.run_sync(_load, path)
+    headers = HEADERS | {
+        "Cache-Control": "no-cache",
+        "ETag": f"W/{file.tag}",
+        "Vary": "Accept-Encoding",
+    }
+    try:
+        Preconditions(request).check_read(file.tag)
+    except NotModified:
+        return Response(status_code=304, headers=headers)
+    content = file.compressed
+    if _accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        headers["Content-Encoding"] = "gzip"
+    else:
+        content = gzip.decompress(content)
+    return Response(content, headers=headers, media_type=guess_type(path)[0])
+
+
+def _accepts_gzip(accepted: str) -> bool:
+    """Read an Accept-Encoding field (RFC 9110, section 12.5.3)."""
+    weights = {}
+    for item in accepted.lower().replace(" ", "").split(","):
+        coding, _, weight = item.partition(";")
+        weights[coding] = weight
+    weight = weights.get("gzip", weights.get("*", "q=0"))
+    return not NO_GZIP.fullmatch(weight)

@@ -90,6 +90,15 @@ class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):
     )
 
 
+class InvalidCondition(Problem, status=400, slug="invalid-condition"):
+    title = "Malformed condition"
+    description = "The If-Match or If-None-Match header is not a list of entity tags."
+    advice = (
+        'Send the ETag exactly as it was received, with its quotes, such as `"3"`; several '
+        "separated by commas; or `*` alone."
+    )
+
+
 class Unauthorized(ChallengeProblem, slug="unauthorized"):
     title = "Log in first"
     description = "The request has no access token, or its access token is not valid."
@@ -142,9 +151,12 @@ class EmailTaken(Problem, status=409, slug="email-taken"):
 
 class PreconditionFailed(Problem, status=412, slug="precondition-failed"):
     title = "Changed in the meantime"
-    description = "The task is no longer the version that the If-Match header names."
+    description = (
+        "The resource is not the version that the If-Match header names, or is the one that the "
+        "If-None-Match header excludes."
+    )
     advice = (
-        "Read the task again, apply the change to the current version, and send its ETag in "
+        "Read the resource again, apply the change to the current version, and send its ETag in "
         "If-Match."
     )
 
@@ -182,7 +194,7 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
         "it, and `detail` the reason."
     )
     example: ClassVar = {
-        "errors": [ErrorItem(part="body", pointer="/title", detail="Field required")]
+        "errors": [ErrorItem(part="body", pointer="/title", detail="This is required.")]
     }
 
     def __init__(self, *errors: ErrorItem) -> None:

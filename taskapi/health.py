@@ -5,8 +5,9 @@ from pydantic import BaseModel
 
 from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
+from taskapi.http.routes import OperationRoute
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=OperationRoute)
 
 
 class Health(BaseModel):

@@ -1,3 +1,4 @@
+import re
 from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -5,7 +6,14 @@ from functools import cache
 from typing import Annotated, Any, Self, TypeVar, cast
 
 from fastapi import Path
-from pydantic import Field, SecretStr, StringConstraints, TypeAdapter, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
+    model_validator,
+)
 from sqlalchemy import BigInteger, CursorResult, Integer, String
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import SQLModel
@@ -31,7 +39,32 @@ ID_COLUMN = BigInteger().with_variant(Integer, "sqlite")
 CodePointString = String().with_variant(String(collation="C"), "postgresql")
 
 Id = Annotated[int, Field(ge=1, le=MAX_ID, examples=[1])]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
+
+
+def _check_integer(value: object) -> object:
+    """
+    Raises:
+        ValueError: the text is not the shortest spelling of an integer.
+    """
+    if isinstance(value, str) and not re.fullmatch("0|-?[1-9][0-9]*", value):
+        raise ValueError("This must be a whole number in digits, such as 1.")
+    return value
+
+
+def _check_boolean(value: object) -> object:
+    """
+    Raises:
+        ValueError: the text is neither `true` nor `false`.
+    """
+    if isinstance(value, str) and value not in {"true", "false"}:
+        raise ValueError("This must be true or false.")
+    return value
+
+
+# Of an address or a query. Pydantic also reads 01, +1, 1_0, 1.0 and spaces, and yes, on and T.
+AddressInt = Annotated[int, BeforeValidator(_check_integer)]
+AddressBool = Annotated[bool, BeforeValidator(_check_boolean)]
+PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1]), BeforeValidator(_check_integer)]
 
 UTCDatetime = Annotated[
     datetime,
@@ -39,16 +72,32 @@ UTCDatetime = Annotated[
 ]
 """An aware datetime in UTC (RFC 3339)."""
 
-Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+TEXT_PATTERN = r"^[^\x00]*$"
+
+Text = Annotated[str, StringConstraints(pattern=TEXT_PATTERN)]
 """Text without NUL, which PostgreSQL refuses. Pydantic refuses lone surrogates."""
+
+# White space, controls, Unicode's Default_Ignorable_Code_Point, the annotation characters and the
+# empty Braille pattern.
+_INVISIBLE = (
+    r"\s\x00-\x20\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+_INVISIBLE_BEYOND_BMP = r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+
+VISIBLE_PATTERN = rf"^[^\x00]*[^{_INVISIBLE}{_INVISIBLE_BEYOND_BMP}][^\x00]*$"
 
 NonBlankStr = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, pattern=r"^[^\x00]*[^\s\x00\x85][^\x00]*$"
+        strip_whitespace=True,
+        min_length=1,
+        pattern=VISIBLE_PATTERN,
     ),
+    # JavaScript reads characters beyond the BMP only with a flag that many clients do not set.
+    Field(json_schema_extra={"pattern": rf"^[^\x00]*[^{_INVISIBLE}][^\x00]*$"}),
 ]
-"""Text that is trimmed, and is not empty after trimming."""
+"""Text that is trimmed, and has a visible character."""
 
 
 def check_encodable(secret: SecretStr) -> SecretStr:
@@ -103,6 +152,17 @@ class IdentifiedModel(ResponseModel):
 
     id: Id
     """Assigned by the service; never reused after deletion."""
+
+
+class VersionedModel(ResponseModel):
+    """A response body with the version that its ETag is made from."""
+
+    version: int = 1
+    """Starts at 1 and grows by 1 with each change."""
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.version}"'
 
 
 T = TypeVar("T")

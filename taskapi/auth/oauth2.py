@@ -1,13 +1,14 @@
 """The forms, responses and errors of the OAuth 2.0 endpoints."""
 
-from collections.abc import Callable, Coroutine, Mapping
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 from starlette.exceptions import HTTPException
+from starlette.types import Message, Receive
 
 from taskapi.exceptions import (
     ContentTooLarge,
@@ -19,12 +20,17 @@ from taskapi.exceptions import (
 )
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
+from taskapi.http.routes import Handler, OperationRoute
 from taskapi.models import MAX_FIELDS, NonBlankStr, Text, check_encodable
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
 PASSWORD = "correct horse battery staple"  # noqa: S105 -- an example
 REFRESH_TOKEN = "Zb3zRk1yVQ.Xo9JqT4m"  # noqa: S105 -- an example
+
+FORM = "application/x-www-form-urlencoded"
+
+BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
 PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
 
@@ -122,16 +128,18 @@ class TokenProblemDetails(ProblemDetails):
         return super().build(kind, detail, instance, error | dict(members), root_path)
 
 
-class OAuth2Route(APIRoute):
+class OAuth2Route(OperationRoute):
     """A route whose errors are OAuth 2.0 error responses as well."""
 
     problem_model: ClassVar = TokenProblemDetails
     invalid_request: ClassVar = InvalidTokenRequest
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
 
         async def handle_form(request: Request) -> Response:
+            if request.headers.get("Content-Type", "").lower().startswith(FORM):
+                request = Request(request.scope, _percent_encoded(request.receive))
             try:
                 form = await request.form(max_files=0, max_fields=MAX_FIELDS)
                 if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
@@ -143,6 +151,20 @@ class OAuth2Route(APIRoute):
             return response
 
         return handle_form
+
+
+def _percent_encoded(receive: Receive) -> Receive:
+    """Encode bytes beyond ASCII, which `curl -d` does not. Starlette would read them as Latin-1.
+
+    Percent-encoded bytes are read as UTF-8 (WHATWG URL, section 5.1).
+    """
+
+    async def receive_encoded() -> Message:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        return {**message, "body": BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body)}
+
+    return receive_encoded
 
 
 def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Problem:
@@ -159,6 +181,8 @@ def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Prob
 
 def _invalid_form(error: RequestValidationError) -> InvalidTokenRequest:
     errors = error.errors()
+    if any(item["loc"][0] == "query" for item in errors):
+        return InvalidTokenRequest("Send the parameters in the form instead of the query.")
     if any(item["type"] == "union_tag_invalid" and item["ctx"]["tag"] for item in errors):
         return InvalidTokenRequest(
             "grant_type must be password or refresh_token.", error="unsupported_grant_type"

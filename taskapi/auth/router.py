@@ -23,6 +23,7 @@ from taskapi.deps import (
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
+from taskapi.http.routes import OperationRoute
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
@@ -32,7 +33,7 @@ from taskapi.security.refresh_tokens import RefreshToken
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 oauth2 = APIRouter(route_class=OAuth2Route)
-sessions = APIRouter(prefix="/sessions")
+sessions = APIRouter(prefix="/sessions", route_class=OperationRoute)
 
 
 @oauth2.post(

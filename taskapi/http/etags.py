@@ -1,13 +1,24 @@
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Response
 from pydantic.json_schema import SkipJsonSchema
 
-from taskapi.exceptions import PreconditionFailed
+from taskapi.exceptions import InvalidCondition, PreconditionFailed
 from taskapi.http.raises import raises
+from taskapi.models import VersionedModel
 
-ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
+V = TypeVar("V", bound=VersionedModel)
+
+ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*+")')
+_MEMBER = rf"[ \t]*+(?:{ENTITY_TAG.pattern})?+[ \t]*+"
+ENTITY_TAGS = re.compile(f"{_MEMBER}(?:,{_MEMBER})*+")
+"""A list may have empty members (RFC 9110, section 5.6.1). No text takes more than linear time."""
+
+Condition = list[tuple[str, str]] | None
+"""The entity tags of a list, each with its prefix. `("", "*")` stands for any tag."""
+
+ANY = [("", "*")]
 
 
 class NotModified(Exception):
@@ -19,46 +30,63 @@ class NotModified(Exception):
 
 
 class Preconditions:
-    """The If-Match and If-None-Match conditions of a request (RFC 9110, section 13)."""
+    """The If-Match and If-None-Match conditions of a request (RFC 9110, section 13).
+
+    Raises:
+        InvalidCondition: one of them is not a list of entity tags.
+    """
 
     def __init__(self, request: Request) -> None:
-        self._if_match = _field_value(request, "If-Match")
-        self._if_none_match = _field_value(request, "If-None-Match")
+        self._if_match = _parse(request, "If-Match")
+        self._if_none_match = _parse(request, "If-None-Match")
 
     def check_write(self, tag: str) -> None:
-        """Check If-Match by strong comparison: weak tags match nothing.
-
-        Raises:
-            PreconditionFailed: `tag` is not in the list.
         """
-        if self._if_match in {None, "*"}:
-            return
-        if ("", tag) not in ENTITY_TAG.findall(self._if_match or ""):
-            raise PreconditionFailed("The current ETag is not one of those in If-Match.")
+        Raises:
+            PreconditionFailed: one of the conditions is false.
+        """
+        self._check_match(tag)
+        if self._is_listed(tag):
+            raise PreconditionFailed("If-None-Match has the current ETag.")
 
     def check_read(self, tag: str) -> None:
-        """Check If-None-Match by weak comparison.
-
-        Raises:
-            NotModified: `tag` is in the list.
         """
-        condition = self._if_none_match
-        if condition is None:
-            return
-        if condition == "*" or tag in {listed for _, listed in ENTITY_TAG.findall(condition)}:
+        Raises:
+            PreconditionFailed: If-Match is false.
+            NotModified: If-None-Match is false.
+        """
+        self._check_match(tag)
+        if self._is_listed(tag):
             raise NotModified(tag)
 
+    def _check_match(self, tag: str) -> None:
+        """Compare strongly: weak tags match nothing."""
+        if self._if_match not in (None, ANY) and ("", tag) not in (self._if_match or ()):
+            raise PreconditionFailed("The current ETag is not one of those in If-Match.")
 
-def _field_value(request: Request, name: str) -> str | None:
+    def _is_listed(self, tag: str) -> bool:
+        """Compare If-None-Match weakly."""
+        listed = self._if_none_match
+        return listed == ANY or tag in {each for _, each in listed or ()}
+
+
+def _parse(request: Request, name: str) -> Condition:
     """Combine the lines of a field into one list (RFC 9110, section 5.3)."""
     lines = request.headers.getlist(name)
-    return ", ".join(lines).strip() if lines else None
+    if not lines:
+        return None
+    condition = ", ".join(lines).strip()
+    if condition == "*":
+        return ANY
+    if not ENTITY_TAGS.fullmatch(condition):
+        raise InvalidCondition(f"{name} is neither * nor a list of entity tags.")
+    return ENTITY_TAG.findall(condition)
 
 
 IfMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
-        description="Do this only if the task's current ETag is one of these.",
+        description="Do this only if the current ETag is one of these.",
         max_length=2000,
         json_schema_extra={"format": "entity-tags"},
     ),
@@ -66,7 +94,10 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
-        description="Answer 304 without content if the task's current ETag is one of these.",
+        description=(
+            "Do this only if the current ETag is none of these. "
+            "Otherwise, reading is answered 304 without content."
+        ),
         max_length=2000,
         json_schema_extra={"format": "entity-tags"},
     ),
@@ -74,17 +105,19 @@ IfNoneMatch = Annotated[
 
 
 # The parameters are for the document. FastAPI reads only one line of a header into them.
-@raises(PreconditionFailed)
+@raises(InvalidCondition, PreconditionFailed)
 async def get_write_preconditions(
     request: Request,
     if_match: IfMatch = None,  # noqa: ARG001
+    if_none_match: IfNoneMatch = None,  # noqa: ARG001
 ) -> Preconditions:
     return Preconditions(request)
 
 
-@raises(NotModified)
+@raises(InvalidCondition, PreconditionFailed, NotModified)
 async def get_read_preconditions(
     request: Request,
+    if_match: IfMatch = None,  # noqa: ARG001
     if_none_match: IfNoneMatch = None,  # noqa: ARG001
 ) -> Preconditions:
     return Preconditions(request)
@@ -92,3 +125,8 @@ async def get_read_preconditions(
 
 WritePreconditions = Annotated[Preconditions, Depends(get_write_preconditions)]
 ReadPreconditions = Annotated[Preconditions, Depends(get_read_preconditions)]
+
+
+def with_etag(response: Response, resource: V) -> V:
+    response.headers["ETag"] = resource.etag
+    return resource

@@ -20,17 +20,12 @@ from taskapi.exceptions import (
     UnsupportedMediaType,
 )
 from taskapi.http.etags import NotModified
+from taskapi.http.messages import describe
 from taskapi.http.problem_details import respond
 from taskapi.http.request_limits import UnacceptableBody
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """The methods of RFC 9110 and RFC 5789 that routes of this service have."""
-
-# In place of Pydantic's messages about regular expressions and extra inputs.
-MESSAGES = {
-    "extra_forbidden": "There is no such field.",
-    "string_pattern_mismatch": "There is a character that is not allowed.",
-}
 
 PROBLEMS_BY_STATUS: Mapping[int, tuple[type[Problem], str]] = {
     404: (NotFound, "There is nothing at this address."),
@@ -68,10 +63,9 @@ def _error_items(errors: Iterable[Any]) -> list[ErrorItem]:
     items = []
     for error in list(errors)[:MAX_ERRORS]:
         part, *location = error["loc"]
-        detail = MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
-        if error["type"] == "json_invalid":
-            detail = f"Not JSON: {error['ctx']['error']} at character {location.pop()}."
-        items.append(ErrorItem(part=part, pointer=_pointer(location), detail=detail))
+        if error["type"] == "json_invalid":  # its location ends with the position in the text
+            location.pop()
+        items.append(ErrorItem(part=part, pointer=_pointer(location), detail=describe(error)))
     return items
 
 

@@ -36,7 +36,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         "schema": TEXT,
     },
     "ETag": {
-        "description": "The version of the task, for If-Match and If-None-Match.",
+        "description": "The version of the resource, for If-Match and If-None-Match.",
         "required": True,
         "schema": {"type": "string", "pattern": '^"[0-9]+"$', "maxLength": 100},
     },
@@ -83,7 +83,7 @@ class DocumentedAPI(FastAPI):
     """A FastAPI application whose document has its errors, headers and examples.
 
     The errors of an operation are those that it and its dependencies declare with `raises`, and
-    those that follow from its parameters and its body. A route class can replace the model of its
+    those that follow from its query and its body. A route class can replace the model of its
     errors (`problem_model`) and the error for invalid parameters (`invalid_request`).
     """
 
@@ -129,8 +129,8 @@ def _errors(operation: Json, route: RouteContext) -> Iterator[type[Exception]]:
         yield ContentTooLarge
     if "application/json" in content:
         yield UnsupportedMediaType
-    if operation["responses"].pop("422", None):  # FastAPI's own, where there are parameters
-        yield getattr(route.original_route, "invalid_request", InvalidRequest)
+    operation["responses"].pop("422", None)  # FastAPI's own, where there are parameters
+    yield getattr(route.original_route, "invalid_request", InvalidRequest)
 
 
 def _raised_by(dependant: Dependant) -> Iterator[type[Exception]]:

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, Field
 
 from taskapi.exceptions import InvalidRequest
+from taskapi.models import AddressInt
 
 MAC_SIZE = 16
 
@@ -34,7 +35,7 @@ class PageParams(BaseModel):
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
+    limit: AddressInt = Field(default=50, ge=1, le=MAX_LIMIT)
     """The maximum number of items on the page."""
 
     after: str = Field(default="", max_length=2000, json_schema_extra={"format": "cursor"})

@@ -19,7 +19,7 @@ def normalize_email(email: str) -> str:
             email, check_deliverability=False, globally_deliverable=False
         ).normalized
     except email_validator.EmailNotValidError:
-        raise ValueError("not a valid e-mail address") from None
+        raise ValueError("This is not a valid e-mail address.") from None
 
 
 def account_key(email: str) -> str:

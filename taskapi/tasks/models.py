@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 from taskapi.http.pagination import PageParams
 from taskapi.models import (
     ID_COLUMN,
+    AddressBool,
     CodePointString,
     Id,
     IdentifiedModel,
@@ -19,6 +20,7 @@ from taskapi.models import (
     RequestModel,
     Text,
     UTCDatetime,
+    VersionedModel,
 )
 
 
@@ -42,6 +44,10 @@ class TaskStatus(StrEnum):
 Title = Annotated[
     NonBlankStr, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])
 ]
+StoredTitle = Annotated[
+    Text, StringConstraints(min_length=1, max_length=200), pydantic.Field(examples=["Купить хлеб"])
+]
+"""A title that was accepted once, by this release or an older one."""
 Description = Annotated[
     Text, StringConstraints(max_length=10_000), pydantic.Field(examples=["Ржаной, два батона"])
 ]
@@ -82,6 +88,8 @@ class TaskPatch(RequestModel):
 
 
 class TaskPublic(TaskBase, IdentifiedModel):
+    title: StoredTitle
+    """What is to be done."""
     user_id: Id
     """The owner."""
     created_at: UTCDatetime
@@ -89,15 +97,8 @@ class TaskPublic(TaskBase, IdentifiedModel):
     """When a field was last changed."""
 
 
-class VersionedTask(TaskPublic):
-    """A task with the version that its ETag is made from."""
-
-    version: int = 1
-    """Starts at 1 and grows by 1 with each change."""
-
-    @property
-    def etag(self) -> str:
-        return f'"{self.version}"'
+class VersionedTask(TaskPublic, VersionedModel):
+    pass
 
 
 class Task(TaskBase, table=True):
@@ -134,8 +135,11 @@ class Task(TaskBase, table=True):
 
 
 def fold(text: str) -> str:
-    """Normalize and case fold by Unicode's rules, in Python, so that all databases agree."""
-    return unicodedata.normalize("NFC", text).casefold()
+    """Normalize and case fold by Unicode's rules, in Python, so that all databases agree.
+
+    ё is folded to е, which Russian writes in its place and sorts it beside.
+    """
+    return unicodedata.normalize("NFC", text).casefold().replace("ё", "е")
 
 
 class TaskOrder(StrEnum):
@@ -153,9 +157,10 @@ class TaskListParams(PageParams):
     status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
     """Only tasks with one of these statuses; all tasks if omitted."""
     q: Annotated[Text, StringConstraints(max_length=200)] = ""
-    """Only tasks with this text in the title or the description, in upper or lower case."""
+    """Only tasks with this text in the title or the description, in upper or lower case.
+    ё is found as е."""
     sort: TaskOrder = TaskOrder.ID
     """The field to sort by; `-` sorts in descending order. Titles are compared without regard to
-    case, ties by id."""
-    total: bool = False
+    case and with ё as е, ties by id."""
+    total: AddressBool = False
     """Whether to count the tasks of all pages, in the `X-Total-Count` header."""

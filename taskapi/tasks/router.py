@@ -4,11 +4,12 @@ from fastapi import APIRouter, Query, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import PagerDep
-from taskapi.http.etags import ReadPreconditions, WritePreconditions
+from taskapi.http.etags import ReadPreconditions, WritePreconditions, with_etag
 from taskapi.http.idempotency import IdempotencyKey
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
+from taskapi.http.routes import OperationRoute
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (
@@ -17,11 +18,10 @@ from taskapi.tasks.models import (
     TaskPatch,
     TaskPublic,
     TaskReplace,
-    VersionedTask,
 )
 from taskapi.tasks.queries import sort_value
 
-router = APIRouter(prefix="/tasks", tags=["tasks"])
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=OperationRoute)
 
 
 @router.post(
@@ -41,7 +41,7 @@ async def create_task(
         service.create_task, current_user.user_id, body, idempotency_key
     )
     response.headers["Location"] = f"{request.url.path}/{task.id}"
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.get(
@@ -68,7 +68,7 @@ async def read_task(
     current_user: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
 ) -> TaskPublic:
     task = await current_user.read(service.get_task, current_user.user_id, task_id, conditions)
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.put(
@@ -87,7 +87,7 @@ async def replace_task(
     task = await current_user.write(
         service.update_task, current_user.user_id, task_id, body, conditions
     )
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.patch(
@@ -106,7 +106,7 @@ async def update_task(
     task = await current_user.write(
         service.update_task, current_user.user_id, task_id, body, conditions
     )
-    return _with_etag(response, task)
+    return with_etag(response, task)
 
 
 @router.delete("/{task_id}", status_code=204, description="Delete one of your tasks.")
@@ -115,8 +115,3 @@ async def delete_task(
     current_user: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
 ) -> None:
     await current_user.write(service.delete_task, current_user.user_id, task_id, conditions)
-
-
-def _with_etag(response: Response, task: VersionedTask) -> VersionedTask:
-    response.headers["ETag"] = task.etag
-    return task

@@ -10,12 +10,18 @@ from taskapi.models import (
     IdentifiedModel,
     NonBlankStr,
     RequestModel,
+    Text,
     UTCDatetime,
+    VersionedModel,
     check_encodable,
 )
 from taskapi.security.emails import normalize_email
 
 Name = Annotated[NonBlankStr, StringConstraints(max_length=100), pydantic.Field(examples=["Анна"])]
+StoredName = Annotated[
+    Text, StringConstraints(min_length=1, max_length=100), pydantic.Field(examples=["Анна"])
+]
+"""A name that was accepted once, by this release or an older one."""
 EmailText = Annotated[
     NonBlankStr,
     StringConstraints(max_length=254),
@@ -70,8 +76,14 @@ class UserPatch(RequestModel):
 class UserPublic(UserBase, IdentifiedModel):
     """An account, as all logged-in users see it."""
 
+    name: StoredName
+    """The name that other users see."""
     email: EmailText  # stored e-mails are not validated again
     created_at: UTCDatetime
+
+
+class VersionedUser(UserPublic, VersionedModel):
+    pass
 
 
 class User(UserBase, table=True):
@@ -83,3 +95,4 @@ class User(UserBase, table=True):
     email_key: str = Field(unique=True)
     """The account key of the e-mail: accounts are found by it."""
     password_hash: str
+    version: int = Field(sa_column_kwargs={"server_default": "1"})

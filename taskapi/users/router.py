@@ -1,7 +1,6 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.routing import APIRoute
 from pydantic import MISSING
 from starlette.routing import Match
 from starlette.types import Scope
@@ -14,17 +13,24 @@ from taskapi.deps import (
     PasswordsDep,
     RegistrationThrottleDep,
 )
+from taskapi.http.etags import (
+    Preconditions,
+    ReadPreconditions,
+    WritePreconditions,
+    with_etag,
+)
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
+from taskapi.http.routes import OperationRoute
 from taskapi.models import PathId
 from taskapi.rate_limit import Throttle, client_address
 from taskapi.security.passwords import Passwords
 from taskapi.users import service
-from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
+from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, VersionedUser
 
 
-class UserRoute(APIRoute):
+class UserRoute(OperationRoute):
     """A route that does not take `me` for an id.
 
     Otherwise PUT /users/me would match PUT /users/{user_id} and be a 422 instead of a 405.
@@ -49,7 +55,7 @@ RECENT_SESSION = (
     "",
     status_code=201,
     description="Register an account. This needs no token.",
-    responses={201: with_headers("Location")},
+    responses={201: with_headers("Location", "ETag")},
 )
 @raises(service.create_user)
 async def create_user(
@@ -64,7 +70,7 @@ async def create_user(
     password_hash = await passwords.hash(body.password.get_secret_value())
     user = await database.write(service.create_user, body, password_hash)
     response.headers["Location"] = f"{request.url.path}/{user.id}"
-    return user
+    return with_etag(response, user)
 
 
 @router.get(
@@ -79,15 +85,21 @@ async def list_users(
     return pager.paginate(users, page)
 
 
-@router.get("/me", description="Read your own account.")
-async def read_me(current_user: CurrentUserDep) -> UserPublic:
-    return await current_user.read(service.get_user, current_user.user_id)
+@router.get("/me", description="Read your own account.", responses={200: with_headers("ETag")})
+async def read_me(
+    current_user: CurrentUserDep, response: Response, conditions: ReadPreconditions
+) -> UserPublic:
+    user = await current_user.read(service.read_user, current_user.user_id, conditions)
+    return with_etag(response, user)
 
 
-@router.get("/{user_id}", description="Read any account.")
-@raises(service.get_user)
-async def read_user(current_user: CurrentUserDep, user_id: PathId) -> UserPublic:
-    return await current_user.read(service.get_user, user_id)
+@router.get("/{user_id}", description="Read any account.", responses={200: with_headers("ETag")})
+@raises(service.read_user)
+async def read_user(
+    current_user: CurrentUserDep, response: Response, user_id: PathId, conditions: ReadPreconditions
+) -> UserPublic:
+    user = await current_user.read(service.read_user, user_id, conditions)
+    return with_etag(response, user)
 
 
 @router.put(
@@ -96,31 +108,39 @@ async def read_user(current_user: CurrentUserDep, user_id: PathId) -> UserPublic
         "Replace the name and the e-mail of your account, and the password if it is sent.\n\n"
         + RECENT_SESSION
     ),
+    responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
 async def replace_user(
     current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
+    response: Response,
     user_id: PathId,
+    conditions: WritePreconditions,
     body: UserReplace,
 ) -> UserPublic:
-    return await _update(current_user, passwords, throttle, user_id, body)
+    user = await _update(current_user, passwords, throttle, user_id, body, conditions)
+    return with_etag(response, user)
 
 
 @router.patch(
     "/{user_id}",
     description=f"Change those fields of your account that are sent.\n\n{RECENT_SESSION}",
+    responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
 async def update_user(
     current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
+    response: Response,
     user_id: PathId,
+    conditions: WritePreconditions,
     body: UserPatch,
 ) -> UserPublic:
-    return await _update(current_user, passwords, throttle, user_id, body)
+    user = await _update(current_user, passwords, throttle, user_id, body, conditions)
+    return with_etag(response, user)
 
 
 @router.delete(
@@ -132,8 +152,10 @@ async def update_user(
     ),
 )
 @raises(service.delete_user)
-async def delete_user(current_user: CurrentUserDep, user_id: PathId) -> None:
-    await current_user.write_account(service.delete_user, current_user.token, user_id)
+async def delete_user(
+    current_user: CurrentUserDep, user_id: PathId, conditions: WritePreconditions
+) -> None:
+    await current_user.write_account(service.delete_user, current_user.token, user_id, conditions)
 
 
 async def _update(
@@ -142,15 +164,16 @@ async def _update(
     throttle: Throttle,
     user_id: int,
     changes: UserReplace | UserPatch,
-) -> UserPublic:
+    conditions: Preconditions,
+) -> VersionedUser:
     """Hash a new password outside the transaction, and only if the current_user may set it."""
     password_hash = None
     if changes.password is not MISSING:
-        await current_user.read(service.check_own, current_user.token, user_id)
+        await current_user.read(service.get_own_user, current_user.token, user_id, conditions)
         current_user.token.check_recent()
         await throttle.hit(str(user_id))
         account = passwords.for_client(f"account {user_id}")
         password_hash = await account.hash(changes.password.get_secret_value())
     return await current_user.write_account(
-        service.update_user, current_user.token, user_id, changes, password_hash
+        service.update_user, current_user.token, user_id, changes, password_hash, conditions
     )

@@ -3,12 +3,13 @@ from sqlalchemy.exc import IntegrityError
 
 from taskapi.auth.service import end_all_sessions, end_other_sessions
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
+from taskapi.http.etags import Preconditions
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
 from taskapi.models import inserted_id, utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.emails import account_key
-from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace
+from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, VersionedUser
 from taskapi.users.queries import (
     DELETE_USER,
     INSERT_USER,
@@ -28,7 +29,14 @@ def list_users(
 
 
 @raises(NotFound)
-def get_user(connection: Connection, user_id: int) -> UserPublic:
+def read_user(connection: Connection, user_id: int, conditions: Preconditions) -> VersionedUser:
+    user = get_user(connection, user_id)
+    conditions.check_read(user.etag)
+    return user
+
+
+@raises(NotFound)
+def get_user(connection: Connection, user_id: int) -> VersionedUser:
     """
     Raises:
         NotFound: there is no such account.
@@ -36,45 +44,51 @@ def get_user(connection: Connection, user_id: int) -> UserPublic:
     row = connection.execute(SELECT_USER, {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such user.")
-    return UserPublic.model_validate(row)
+    return VersionedUser.model_validate(row)
 
 
 @raises(EmailTaken)
-def create_user(connection: Connection, new: UserCreate, password_hash: str) -> UserPublic:
+def create_user(connection: Connection, new: UserCreate, password_hash: str) -> VersionedUser:
     """
     Raises:
         EmailTaken: an account with this e-mail exists.
     """
-    values = {**new.model_dump(exclude={"password"}), "created_at": utc_now()}
+    values = {**new.model_dump(exclude={"password"}), "created_at": utc_now(), "version": 1}
     credentials = {"email_key": account_key(new.email), "password_hash": password_hash}
     try:
         user_id = inserted_id(connection.execute(INSERT_USER, values | credentials))
     except IntegrityError:
         raise _email_taken() from None
-    return UserPublic.model_validate({"id": user_id, **values})
+    return VersionedUser.model_validate({"id": user_id, **values})
 
 
 @raises(Forbidden, get_user)
-def check_own(connection: Connection, token: AccessToken, user_id: int) -> None:
-    """Check that an account belongs to the user of the token.
+def get_own_user(
+    connection: Connection, token: AccessToken, user_id: int, conditions: Preconditions
+) -> VersionedUser:
+    """Return the account of the token's user, to change it.
 
     Raises:
         NotFound: there is no such account.
         Forbidden: it is another user's.
+        PreconditionFailed: one of the conditions is false.
     """
+    user = get_user(connection, user_id)
     if user_id != token.user_id:
-        get_user(connection, user_id)
         raise Forbidden("This is another user's account.")
+    conditions.check_write(user.etag)
+    return user
 
 
-@raises(check_own, AccessToken.check_recent, EmailTaken)
+@raises(get_own_user, AccessToken.check_recent, EmailTaken)
 def update_user(
     connection: Connection,
     token: AccessToken,
     user_id: int,
     changes: UserReplace | UserPatch,
     password_hash: str | None,
-) -> UserPublic:
+    conditions: Preconditions,
+) -> VersionedUser:
     """Change the fields that `changes` has values for, and the password hash if there is one.
 
     The account must be locked. A new password ends the user's other sessions.
@@ -83,10 +97,13 @@ def update_user(
         LoginTooOld: the e-mail or the password changes, and the last login was too long ago.
         EmailTaken: an account with the new e-mail exists.
     """
-    check_own(connection, token, user_id)
-    user = get_user(connection, user_id)
+    user = get_own_user(connection, token, user_id, conditions)
     values = changes.model_dump(exclude={"password"})
     changed = user.model_copy(update=values)
+    if changed == user and password_hash is None:
+        return user
+    changed.version += 1
+    values["version"] = changed.version
     if changed.email != user.email:
         token.check_recent()
         values["email_key"] = account_key(changed.email)
@@ -95,22 +112,23 @@ def update_user(
         values["password_hash"] = password_hash
         # Before the update, which waits for tasks being created if it changes the e-mail.
         end_other_sessions(connection, token)
-    if values:
-        try:
-            connection.execute(UPDATE_USER, {"user_id": user_id, **values})
-        except IntegrityError:
-            raise _email_taken() from None
+    try:
+        connection.execute(UPDATE_USER, {"user_id": user_id, **values})
+    except IntegrityError:
+        raise _email_taken() from None
     return changed
 
 
-@raises(check_own, AccessToken.check_recent)
-def delete_user(connection: Connection, token: AccessToken, user_id: int) -> None:
+@raises(get_own_user, AccessToken.check_recent)
+def delete_user(
+    connection: Connection, token: AccessToken, user_id: int, conditions: Preconditions
+) -> None:
     """Delete the account, which must be locked. The database deletes its tasks with it.
 
     Raises:
         LoginTooOld: the last login was too long ago.
     """
-    check_own(connection, token, user_id)
+    get_own_user(connection, token, user_id, conditions)
     token.check_recent()
     # By itself, to wait for the writes of the sessions before the account is locked against them.
     end_all_sessions(connection, user_id)

@@ -42,6 +42,7 @@ def test_users_tasks_and_sessions_are_kept(
     anna: Api, boris: Api, settings: Settings, start: Start, source: Path, target: str
 ) -> None:
     tasks = [anna.create_task(f"Задача {number}", status="завершена") for number in range(5)]
+    anna.patch(f"/users/{anna.user_id}", json={"name": "Anna"})
     login = request_token(anna.client, anna.email).json()
     anna.delete(f"/tasks/{anna.create_task('The last one')['id']}")
     boris.create_task("His")
@@ -54,6 +55,8 @@ def test_users_tasks_and_sessions_are_kept(
     assert digest(source.parent) == before
     client = start(settings.model_copy(update={"database_url": target}))
     again = Api(client, anna.user_id, anna.email, anna.token)
+    for path in ("/users/me", f"/tasks/{tasks[0]['id']}"):
+        assert again.get(path).headers["etag"] == anna.get(path).headers["etag"]
     for path in ("/users/me", "/tasks?limit=100", "/tasks?sort=-title&total=true"):
         assert again.get(path).json() == anna.get(path).json()
     assert again.get("/tasks?total=true").headers["x-total-count"] == "6"

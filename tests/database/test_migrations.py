@@ -1,4 +1,5 @@
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from taskapi.database.migrations import REVISIONS
 from taskapi.security.access_tokens import AccessToken, AccessTokens
 from taskapi.security.emails import account_key
 from taskapi.settings import ConfigurationError, Settings
+from taskapi.tasks.service import search_columns
 from tests.api import Api
 from tests.conftest import SECRET_KEY
 from tests.databases import execute, schema
@@ -142,6 +144,35 @@ def test_printed_statements_refuse_keys_that_only_the_migration_computes(
     insert_user(url, 2, "ασ@x.gr")
     with pytest.raises(IntegrityError):
         execute(url, check)
+
+
+def test_texts_with_yo_are_folded_again(create_database: CreateDatabase) -> None:
+    url = create_database()
+    config = migrations.config_for(url)
+    command.upgrade(config, "8d41c07e6b25")
+    insert_user(url, 1, "anna@example.com")
+    texts = [("\u0415\u0308лка", "Ёж"), ("Хлеб", "ещё"), ("Её", ""), ("Е", "µ"), ("x", "y")]
+    for title, description in texts:
+        statement = (
+            "INSERT INTO tasks (title, description, status, user_id, created_at, updated_at,"
+            " version, title_key, search_text) VALUES (:title, :description, 'новая', 1,"
+            " '2026-11-24 10:00:00', '2026-11-24 10:00:00', 1, :key, :text)"
+        )
+        key, search_text = (
+            unicodedata.normalize("NFC", text).casefold()
+            for text in (title, f"{title}\n{description}")
+        )
+        values = {"title": title, "description": description, "key": key, "text": search_text}
+        execute(url, statement, **values)
+    before = execute(url, "SELECT * FROM tasks ORDER BY id")
+    command.upgrade(config, "c52f09a83d17")
+    folded = execute(url, "SELECT title_key, search_text FROM tasks ORDER BY id")
+    assert folded == [tuple(search_columns(*each).values()) for each in texts]
+    assert folded[0] == ("елка", "елка\nеж")
+    command.downgrade(config, "8d41c07e6b25")
+    assert execute(url, "SELECT * FROM tasks ORDER BY id") == before
+    with pytest.raises(ConfigurationError):
+        command.downgrade(config, "c52f09a83d17:8d41c07e6b25", sql=True)
 
 
 @pytest.mark.own_database

@@ -1,11 +1,13 @@
 """Who may do what: every operation, tried as nobody, as its owner, as another and after the end."""
 
+from typing import Any
+
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from tests.api import Api, check_problem
+from tests.api import Api, check_problem, faults
 from tests.operations import OPERATIONS, Operation, documented, path_parameters
 
 each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
@@ -64,6 +66,25 @@ def test_strangers_cannot_reach_what_an_owner_has(
     answer = call(operation, boris, anna, task_id)
     assert answer.status_code == (operation.stranger or operation.success)
     assert (anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()) == before
+
+
+def everything_seen_by(user: Api) -> list[Any]:
+    return [user.get(path).json() for path in ("/users", "/tasks", "/auth/sessions")]
+
+
+@pytest.mark.one_database
+@each_operation
+def test_unknown_query_parameters_are_refused(
+    anna: Api, task_id: int, operation: Operation
+) -> None:
+    path = path_of(operation, anna, task_id)
+    before = everything_seen_by(anna)
+    answer = anna.request(operation.method, f"{path}?if_match=1&x", **operation.options)
+    if operation.form:
+        assert check_problem(answer, 400, "invalid-token-request")["error"] == "invalid_request"
+    else:
+        assert faults(answer) == [("query", "/if_match"), ("query", "/x")]
+    assert everything_seen_by(anna) == before
 
 
 @each_operation

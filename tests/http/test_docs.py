@@ -1,15 +1,18 @@
+import gzip
 import re
 
 import pytest
 from fastapi.testclient import TestClient
 
+from taskapi.docs import STATIC
 from tests.api import check_problem
 
 pytestmark = pytest.mark.one_database
 
 
-def test_the_root_redirects_to_the_docs(client: TestClient) -> None:
-    answer = client.get("/", follow_redirects=False)
+@pytest.mark.parametrize("path", ["/", "/docs/"])
+def test_other_addresses_of_the_docs_redirect_to_them(client: TestClient, path: str) -> None:
+    answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
 
 
@@ -23,6 +26,62 @@ def test_the_docs_page_loads_local_assets_only(client: TestClient) -> None:
         assert asset.status_code == 200
         assert len(asset.content) > 100
     assert 'url: "openapi.json"' in client.get("/docs/docs.js").text
+
+
+FILES = ["/docs", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/favicon-32x32.png"]
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_files_that_the_browser_has_are_answered_304(client: TestClient, path: str) -> None:
+    first = client.get(path)
+    answer = client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (answer.status_code, answer.content) == (304, b"")
+    for name in ("etag", "cache-control", "vary", "content-security-policy"):
+        assert answer.headers[name] == first.headers[name]
+    assert first.headers["cache-control"] == "no-cache"
+    changed = client.get(path, headers={"If-None-Match": '"x"'})
+    assert (changed.status_code, changed.content) == (200, first.content)
+
+
+def test_files_are_compressed_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = client.get("/docs/swagger-ui-bundle.js")
+    monkeypatch.delattr(gzip, "compress")
+    again = client.get("/docs/swagger-ui-bundle.js")
+    assert again.content == first.content
+    assert again.headers["content-encoding"] == "gzip"
+    assert int(again.headers["content-length"]) < len(again.content) / 3
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [
+        ("gzip", True),
+        ("deflate, GZIP;q=0.5", True),
+        ("*", True),
+        ("br, *; q=0.1", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("*, gzip; q=0.000", False),
+        ("identity", False),
+    ],
+)
+def test_files_are_compressed_for_those_who_accept_it(
+    client: TestClient, accepted: str, *, compressed: bool
+) -> None:
+    answer = client.get("/docs/docs.js", headers={"Accept-Encoding": accepted})
+    assert ("content-encoding" in answer.headers) is compressed
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.content == (STATIC / "docs.js").read_bytes()
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("value", ["bytes=0-9", "bytes=99999999-", "bytes=x", "lines=1-2", ""])
+def test_ranges_are_ignored(client: TestClient, method: str, value: str) -> None:
+    whole = client.request(method, "/docs/docs.js")
+    answer = client.request(method, "/docs/docs.js", headers={"Range": value})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert answer.headers["content-length"] == whole.headers["content-length"]
 
 
 def test_the_docs_page_has_a_strict_policy(client: TestClient) -> None:
@@ -39,6 +98,7 @@ def test_other_files_are_not_served(client: TestClient, name: str) -> None:
 
 def test_the_docs_work_under_a_root_path(client: TestClient) -> None:
     behind_proxy = TestClient(client.app, root_path="/api")
-    answer = behind_proxy.get("/api/", follow_redirects=False)
-    assert answer.headers["location"] == "/api/docs"
+    for path in ("/api/", "/api/docs/"):
+        answer = behind_proxy.get(path, follow_redirects=False)
+        assert answer.headers["location"] == "/api/docs"
     assert behind_proxy.get("/api/docs").status_code == 200

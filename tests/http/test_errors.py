@@ -12,7 +12,7 @@ def test_unknown_paths_are_not_found(client: TestClient) -> None:
     check_problem(client.get("/nothing/here"), 404, "not-found")
 
 
-@pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/"])
+@pytest.mark.parametrize("path", ["/tasks/", "/users/me/", "/docs/docs.js/"])
 def test_a_trailing_slash_does_not_redirect_to_the_host(client: TestClient, path: str) -> None:
     answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
     check_problem(answer, 404, "not-found")
@@ -53,11 +53,6 @@ def test_head_is_get_without_content(anna: Api) -> None:
         assert (head.status_code, head.headers) == (get.status_code, get.headers)
 
 
-@pytest.mark.parametrize("bytes_", ["bytes=99999999-", "bytes=x", "bytes=5-1", "x=1", "bytes="])
-def test_invalid_ranges_are_no_server_error(client: TestClient, bytes_: str) -> None:
-    assert client.get("/docs/docs.js", headers={"Range": bytes_}).status_code < 500
-
-
 def post(api: Api, content: bytes, content_type: str | None) -> Response:
     headers = {} if content_type is None else {"Content-Type": content_type}
     return api.post("/tasks", content=content, headers=headers)
@@ -85,7 +80,7 @@ def test_json_media_types_are_accepted(anna: Api, content_type: str) -> None:
         (b'{"title":"x"}}', "Not JSON: Extra data at character 13."),
         (b"\xff", "This can't be read as what the Content-Type header says."),
         (b"[" * 100_000, "This can't be read as what the Content-Type header says."),
-        (b"", "Field required"),
+        (b"", "This is required."),
     ],
 )
 def test_malformed_json_is_invalid(anna: Api, body: bytes, detail: str) -> None:

@@ -96,8 +96,9 @@ def test_half_a_character_in_a_form_is_refused(
 def test_logging_in_updates_an_outdated_hash(start: Start, settings: Settings, anna: Api) -> None:
     stronger = start(settings.model_copy(update={"password_hash_iterations": 2}))
     log_in(stronger, anna.email)
-    [(stored,)] = execute(settings.database_url, "SELECT password_hash FROM users")
-    assert stored.startswith("$argon2id$v=19$m=32,t=2,p=1$")
+    [stored] = execute(settings.database_url, "SELECT password_hash, version FROM users")
+    assert stored.password_hash.startswith("$argon2id$v=19$m=32,t=2,p=1$")
+    assert stored.version == 1, "the user has changed nothing"
     log_in(stronger, anna.email)
     log_in(anna.client, anna.email)
 

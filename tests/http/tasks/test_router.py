@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from tests.api import Api, check_problem, faults
+from taskapi.settings import Settings
+from tests.api import PASSWORD, Api, check_problem, faults
+from tests.databases import execute
 
 STATUSES = ["новая", "в процессе", "завершена"]
 
@@ -47,6 +49,34 @@ def test_unknown_statuses_are_refused(anna: Api, status: object) -> None:
 @pytest.mark.one_database
 def test_titles_are_trimmed(anna: Api) -> None:
     assert anna.create_task("  Buy bread\n")["title"] == "Buy bread"
+
+
+@pytest.mark.one_database
+def test_a_title_and_a_name_need_a_visible_character(anna: Api) -> None:
+    names = (
+        "\xad \u034f \u061c \u115f \u1160 \u17b4 \u180e \u200b \u200d \u2028 \u202e \u2060 \u2066"
+    )
+    names += " \u206f \u2800 \u3164 \ufe0f \ufeff \uffa0 \ufff9 \x07 \x7f \U0001d173 \U000e0041"
+    user = {"name": "x", "email": "x@example.com", "password": PASSWORD}
+    for blank in [*names.split(" "), "\u202e\u200b \u2069"]:
+        assert faults(anna.post("/tasks", json={"title": blank})) == [("body", "/title")], blank
+        answer = anna.client.post("/users", json={**user, "name": blank})
+        assert faults(answer) == [("body", "/name")], blank
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("title", ["👨‍👩‍👧", "❤️", "می‌خواهم", "\u202eabc", "☐", "1\u20e3", "é"])
+def test_text_keeps_its_invisible_characters(anna: Api, title: str) -> None:
+    assert anna.create_task(title)["title"] == title
+
+
+def test_a_blank_title_of_an_older_release_stays_readable(anna: Api, settings: Settings) -> None:
+    path = f"/tasks/{anna.create_task()['id']}"
+    execute(settings.database_url, "UPDATE tasks SET title = :blank", blank="\u200b")
+    execute(settings.database_url, "UPDATE users SET name = :blank", blank="\u200b")
+    assert anna.get("/tasks").json() == [anna.get(path).json()]
+    assert anna.get("/users/me").json()["name"] == "\u200b"
+    assert anna.patch(path, json={"status": "завершена"}).json()["title"] == "\u200b"
 
 
 @pytest.mark.one_database

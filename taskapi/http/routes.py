@@ -1,0 +1,29 @@
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class OperationRoute(APIRoute):
+    """A route that refuses every query if its operation has no query parameters.
+
+    Other operations have a model of all their parameters, which forbids others, as `PageParams`.
+    """
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        if self.dependant.query_params:
+            return handle
+
+        async def handle_without_query(request: Request) -> Response:
+            if request.scope["query_string"] and request.query_params:
+                raise RequestValidationError(
+                    [{"type": "extra_forbidden", "loc": ("query", n)} for n in request.query_params]
+                )
+            return await handle(request)
+
+        return handle_without_query
