@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -11,6 +12,12 @@ PREFIX = "TASKAPI_"
 
 SECRETS_FOLDER = Path("/run/secrets")
 """Where Docker and Kubernetes mount secrets."""
+
+KUBERNETES_VARIABLE = re.compile(
+    rf"{PREFIX}(\w+_)?"
+    r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=|PORT=(tcp|udp|sctp)://).*"
+)
+"""What Kubernetes sets in each pod for a Service whose name is or begins with `taskapi`."""
 
 PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
 
@@ -44,7 +51,8 @@ class Settings(BaseSettings):
 
     Variables and secret files are named like the fields, with the prefix `TASKAPI_`. Environment
     variables take precedence over `.env`, which takes precedence over secrets. An unknown
-    `TASKAPI_` variable is an error, so that a typo is not silently ignored.
+    `TASKAPI_` variable is an error, so that a typo is not silently ignored. Those that Kubernetes sets for a
+    Service named `taskapi` are not settings.
     """
 
     model_config = {
@@ -154,7 +162,13 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _refuse_unknown_variables(self) -> Self:
         known = {PREFIX + name.upper() for name in type(self).model_fields}
-        given = {name for name in os.environ if name.startswith(PREFIX)}
-        if given - known:
-            raise ValueError("no such setting: " + ", ".join(sorted(given - known)))
+        unknown = {
+            name
+            for name, value in os.environ.items()
+            if name.upper().startswith(PREFIX)
+            and name.upper() not in known
+            and not KUBERNETES_VARIABLE.fullmatch(f"{name}={value}")
+        }
+        if unknown:
+            raise ValueError("no such setting: " + ", ".join(sorted(unknown)))
         return self

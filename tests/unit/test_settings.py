@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from taskapi.settings import PREFIX, Settings
+from taskapi.settings import KUBERNETES_VARIABLE, PREFIX, Settings
 from tests.server import ROOT
 
 VARIABLES = sorted(PREFIX + name.upper() for name in Settings.model_fields)
@@ -42,6 +42,37 @@ def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) ->
 def test_unknown_variables_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TASKAPI_DATABSE_URL", "x")
     with pytest.raises(ValidationError, match="no such setting: TASKAPI_DATABSE_URL"):
+        Settings()
+
+
+KUBERNETES = {
+    "TASKAPI_PORT": "tcp://10.0.0.1:8000",
+    "TASKAPI_SERVICE_HOST": "10.0.0.1",
+    "TASKAPI_SERVICE_PORT": "8000",
+    "TASKAPI_SERVICE_PORT_HTTP": "8000",
+    "TASKAPI_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+    "TASKAPI_PORT_8000_TCP_PROTO": "tcp",
+    "TASKAPI_PORT_8000_TCP_PORT": "8000",
+    "TASKAPI_PORT_8000_TCP_ADDR": "10.0.0.1",
+}
+
+
+def test_the_variables_of_a_kubernetes_service_are_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.replace("TASKAPI_", "TASKAPI_ADMIN_"), value)
+    assert Settings() == Settings.model_construct()
+    assert not any(KUBERNETES_VARIABLE.fullmatch(f"{name}=tcp://x") for name in VARIABLES)
+
+
+@pytest.mark.parametrize("name", ["TASKAPI_PORT", "TASKAPI_PORTS", "taskapi_databse_url"])
+def test_variables_that_only_look_like_those_of_kubernetes_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "8000")
+    with pytest.raises(ValidationError, match=f"no such setting: {name}"):
         Settings()
 
 
