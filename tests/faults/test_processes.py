@@ -1,6 +1,7 @@
 """Starting, restarting and starting side by side, as processes."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -155,6 +156,23 @@ def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> N
         for _ in range(2)
     ]
     assert loaded == ["True\n", "False\n"]
+
+
+@pytest.mark.parametrize("name", ["50% off", "C#", "%(here)s"])
+def test_the_service_starts_and_is_migrated_in_a_folder_of_any_name(
+    tmp_path: Path, name: str
+) -> None:
+    """Failed: Alembic interpolated the `%`."""
+    clone = tmp_path / name
+    for folder in ("taskapi", "alembic"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    shutil.copy(ROOT / "alembic.ini", clone)
+    with serve(clone, PYTHONPATH=str(clone)) as url:
+        assert CLIENT.post(f"{url}/users", json=USER).status_code == 201
+    (clone / "taskapi.db").unlink()
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(command, cwd=clone, check=True)
+    assert (clone / "taskapi.db").stat().st_size > 0
 
 
 def test_one_of_concurrent_migrations_does_the_work(
