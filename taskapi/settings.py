@@ -51,8 +51,8 @@ class Settings(BaseSettings):
 
     Variables and secret files are named like the fields, with the prefix `TASKAPI_`. Environment
     variables take precedence over `.env`, which takes precedence over secrets. An unknown
-    `TASKAPI_` variable is an error, so that a typo is not silently ignored. Those that Kubernetes sets for a
-    Service named `taskapi` are not settings.
+    `TASKAPI_` variable is an error, so that a typo is not silently ignored. Those that Kubernetes
+    sets for a Service named `taskapi` are not settings.
     """
 
     model_config = {
