@@ -62,12 +62,12 @@ def parse_url(url: str) -> ConnDict:
         ConfigurationError: libpq can't read the URL, or takes what looks like a part of the
             password for another parameter. The message has nothing of the URL, unlike libpq's.
     """
-    parameters: ConnDict = {}
+    parameters: ConnDict = {"port": "unreadable"}
     with suppress(psycopg.Error):
         parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
     names = f"{parameters.get('host', '')}{parameters.get('dbname', '')}"
     ports = str(parameters.get("port", ""))
-    if not parameters or not PLAIN_NAMES.fullmatch(names) or not PORTS.fullmatch(ports):
+    if not PLAIN_NAMES.fullmatch(names) or not PORTS.fullmatch(ports):
         raise ConfigurationError(
             "the database's URL can't be read: check its parameters, and percent-encode the "
             "password's characters : / ? # [ ] @ %"

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from taskapi.exceptions import InternalError, Unavailable
 from taskapi.http.problem_details import REQUEST_ID, respond
-from taskapi.logging import logger
+from taskapi.logging import logger, request_id
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -40,15 +40,16 @@ class RequestLoggingMiddleware:
             return
         started = time.perf_counter()
         sent_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else f"{random.getrandbits(128):032x}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        own_id = sent_id if REQUEST_ID.fullmatch(sent_id) else f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = own_id
+        request_id.set(own_id)
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                MutableHeaders(scope=message)["X-Request-ID"] = own_id
             await send(message)
 
         try:
@@ -59,7 +60,7 @@ class RequestLoggingMiddleware:
             stopped = Unavailable("The service stopped before this was finished.", retry_after=1)
             await respond(Request(scope), stopped)(scope, receive, send_with_id)
         except Exception:
-            logger.exception("unhandled exception", extra={"fields": {"request_id": request_id}})
+            logger.exception("unhandled exception")
             if status:
                 raise
             failed = InternalError("The service failed. The request is not the cause.")
@@ -70,10 +71,9 @@ class RequestLoggingMiddleware:
                 "path": scope["raw_path"].decode("ascii", "backslashreplace"),
                 "status": status,
                 "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-                "request_id": request_id,
             }
             logger.info(
-                "%(method)s %(path)s %(status)d %(milliseconds)s ms %(request_id)s",
+                "%(method)s %(path)s %(status)d %(milliseconds)s ms",
                 fields,
                 extra={"fields": fields},
             )
