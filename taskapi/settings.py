@@ -1,7 +1,9 @@
+import json
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 from limits import parse_many
@@ -18,6 +20,8 @@ KUBERNETES_VARIABLE = re.compile(
     r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=|PORT=(tcp|udp|sctp)://).*"
 )
 """What Kubernetes sets in each pod for a Service whose name is or begins with `taskapi`."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
 
@@ -44,6 +48,28 @@ def weakness(key: str) -> str | None:
     if any(word in key.lower() for word in PLACEHOLDERS):
         return "looks like a placeholder"
     return None
+
+
+def normalize_origin(origin: str) -> str:
+    """Return the origin as browsers send it (RFC 6454, section 6.2).
+
+    Raises:
+        ValueError: it is none, or has a path.
+    """
+    try:
+        parts = urlsplit(origin.lower())
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError:  # UnicodeError is one
+        host, port, parts = "", None, urlsplit("")
+    named = re.fullmatch("[a-z0-9._-]+|[0-9a-f:.]+", host)
+    if not named or not parts.scheme or "@" in parts.netloc or parts.path.strip("/"):
+        raise ValueError(f"{origin} is no origin; it must be like https://app.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{origin} is no origin; it must be like https://app.example.com")
+    host = f"[{host}]" if ":" in host else host
+    is_default = port is None or port == DEFAULT_PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
 
 
 class Settings(BaseSettings):
@@ -127,7 +153,8 @@ class Settings(BaseSettings):
     """Whether connections go through a pooler in transaction mode, such as PgBouncer."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Comma-separated origins of web pages that may call the service (CORS); `*` for all."""
+    """Comma-separated origins of web pages that may call the service (CORS), such as
+    `https://app.example.com`; `*` for all."""
 
     log_format: Literal["text", "json"] = "text"
     """`text`, or `json` with one object per line."""
@@ -138,6 +165,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _normalize_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin if origin == "*" else normalize_origin(origin) for origin in origins)
 
     @field_validator("secret_keys")
     @classmethod

@@ -34,7 +34,7 @@ SQLSTATES_TEMPORARY = (
 
 
 def is_temporary(error: DBAPIError) -> bool:
-    """Return whether a connection, a lock, space, a timeout or a read-only database is the cause."""
+    """Return whether the cause is a connection, a lock, space, a timeout or a read-only mode."""
     if isinstance(error.orig, sqlite3.Error):
         code = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         return code & 0xFF in SQLITE_TEMPORARY
