@@ -21,6 +21,9 @@ KUBERNETES_VARIABLE = re.compile(
 )
 """What Kubernetes sets in each pod for a Service whose name is or begins with `taskapi`."""
 
+BLANKS = "\ufeff \t\r\n"
+"""What editors and shells put around a value: white space, and a byte order mark."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
@@ -84,6 +87,7 @@ class Settings(BaseSettings):
     model_config = {
         "env_prefix": PREFIX,
         "env_file": ".env",
+        "env_file_encoding": "utf-8-sig",
         "dotenv_filtering": "match_prefix",
         "extra": "forbid",
         "frozen": True,
@@ -171,6 +175,12 @@ class Settings(BaseSettings):
     def _read_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
 
+    # Pydantic runs the last one of these first.
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        return value.strip(BLANKS) if isinstance(value, str) else value
+
     @field_validator("cors_origins")
     @classmethod
     def _normalize_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
@@ -190,10 +200,25 @@ class Settings(BaseSettings):
         """python-dotenv skips lines that it can't parse: a missing quote would drop a setting."""
         file = Path(str(self.model_config["env_file"]))
         if file.is_file():
-            with file.open(encoding="utf-8") as stream:
+            with file.open(encoding="utf-8-sig") as stream:
                 for line in parse_stream(stream):
                     if line.error and PREFIX in line.original.string:
                         raise ValueError(f"line {line.original.line} of {file} can't be read")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_unknown_secrets(self) -> Self:
+        """pydantic-settings ignores unknown names, and folders such as those that Docker makes in
+        place of a missing file.
+        """
+        folder = self.model_config["secrets_dir"]
+        known = {PREFIX.lower() + name for name in type(self).model_fields}
+        for path in Path(str(folder)).iterdir() if folder else ():
+            name = path.name.lower()
+            if name.startswith(PREFIX.lower().rstrip("_")) and not (
+                name in known and path.is_file()
+            ):
+                raise ValueError(f"{path} is not a file with the name of a setting")
         return self
 
     @model_validator(mode="after")

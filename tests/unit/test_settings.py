@@ -33,6 +33,43 @@ def test_secret_files_are_the_fallback(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (settings.database_url, settings.log_format) == ("postgresql://db/taskapi", "text")
 
 
+@pytest.mark.parametrize(
+    "name", ["taskapi_secret_key", "TASKAPI_DATABSE_URL", "taskapi-log_format"]
+)
+def test_unknown_secret_files_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Failed: a misspelled file was ignored."""
+    (tmp_path / name).write_text("x")
+    (tmp_path / "postgres_password").write_text("x")
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    with pytest.raises(ValidationError, match=f"{tmp_path}/{name} is not a file with the name"):
+        Settings()
+
+
+@pytest.mark.filterwarnings("ignore:attempted to load secret file")
+def test_a_folder_in_place_of_a_secret_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "taskapi_secret_keys").mkdir()
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    with pytest.raises(ValidationError, match="taskapi_secret_keys is not a file"):
+        Settings()
+
+
+def test_a_byte_order_mark_is_not_part_of_a_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = secrets.token_hex(32)
+    (tmp_path / "taskapi_secret_keys").write_text(f"\ufeff{key}\n", encoding="utf-8")
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    Path(".env").write_text("\ufeffTASKAPI_LOG_FORMAT=json\n", encoding="utf-8")
+    monkeypatch.setenv("taskapi_login_limit", " 5/minute\r")
+    settings = Settings()
+    assert [key.get_secret_value() for key in settings.secret_keys] == [key]
+    assert (settings.log_format, settings.login_limit) == ("json", "5/minute")
+
+
 def test_secret_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = [secrets.token_hex(32), secrets.token_hex(32)]
     monkeypatch.setenv("TASKAPI_SECRET_KEYS", ", ".join([*keys, ""]))
