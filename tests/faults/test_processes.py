@@ -86,6 +86,25 @@ def test_the_clients_address_comes_from_a_trusted_proxy(
         assert fail("192.0.2.2") == status
 
 
+@pytest.mark.parametrize(("options", "status"), [(["--forwarded-allow-ips=*"], 401), ([], 429)])
+def test_clients_behind_a_unix_socket_are_told_apart_by_a_trusted_proxy(
+    tmp_path: Path, options: list[str], status: int
+) -> None:
+    """Without the proxy's word, all of them share one rate limit."""
+    path = str(tmp_path / "socket")
+    with (
+        serve(tmp_path, f"--uds={path}", *options, uds=path) as url,
+        httpx2.Client(transport=httpx2.HTTPTransport(uds=path), timeout=HANG) as client,
+    ):
+
+        def fail(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return client.post(f"{url}/auth/token", data=FORM, headers=headers).status_code
+
+        assert [fail("192.0.2.1") for _ in range(10)] == [401] * 10
+        assert fail("192.0.2.2") == status
+
+
 def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         CLIENT.get(f"{url}/livez", headers={"X-Request-ID": "the-one"})
