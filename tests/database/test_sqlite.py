@@ -95,8 +95,8 @@ def test_nothing_is_written_to_a_deleted_or_replaced_database(
     file = Path(settings.database_url.removeprefix("sqlite:///"))
     anna.create_task()
     before = shutil.copy(file, tmp_path / "before")
-    for path in tmp_path.glob("taskapi.db*"):
-        path.unlink()
+    for deleted in tmp_path.glob("taskapi.db*"):
+        deleted.unlink()
     if replaced:
         shutil.copy(before, file)
     for method, path in (("POST", "/tasks"), ("GET", "/tasks"), ("GET", "/readyz")):
