@@ -11,8 +11,6 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from taskapi.exceptions import Unavailable
 from taskapi.settings import ConfigurationError
 
-RETRY_SECONDS = 5
-
 DEADLINE_INTERVAL = 10_000
 """Instructions of SQLite's virtual machine between two looks at the clock."""
 
@@ -50,7 +48,7 @@ class FileIdentity:
             logger.warning("the database's file is another one, or gone: %s", self._path)
             raise Unavailable(
                 "The database's file was replaced or deleted. The service must be restarted.",
-                retry_after=RETRY_SECONDS,
+                retry_after=5,
             )
 
     def _read(self) -> tuple[int, int] | None:
