@@ -3,7 +3,9 @@ RUN groupadd --gid 10001 taskapi \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin taskapi \
     && install --directory --owner 10001 --group 10001 --mode 0750 /data /run/secrets \
     && if command -v pip; then pip uninstall --yes --root-user-action ignore pip; fi
-ENV PATH=/app/.venv/bin:$PATH \
+# glibc's malloc would keep the memory of each thread apart.
+ENV MALLOC_ARENA_MAX=2 \
+    PATH=/app/.venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/app \
     PYTHONUNBUFFERED=1
@@ -57,4 +59,4 @@ connection.request('GET', '/livez')\n\
 raise SystemExit(connection.getresponse().status != 200)"]
 # Docker kills what has not stopped after 10 seconds.
 CMD ["uvicorn", "taskapi.main:app", "--http", "taskapi.http.protocol:HTTPProtocol", \
-     "--host", "0.0.0.0", "--timeout-graceful-shutdown", "8"]
+     "--host", "0.0.0.0", "--no-server-header", "--timeout-graceful-shutdown", "8"]

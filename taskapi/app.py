@@ -20,6 +20,7 @@ from taskapi.http.middleware import (
     HeadMiddleware,
     RequestLoggingMiddleware,
     SecurityHeadersMiddleware,
+    UnhandledErrorMiddleware,
 )
 from taskapi.http.openapi import HEADERS, DocumentedAPI
 from taskapi.http.pagination import Cursors
@@ -111,7 +112,8 @@ def _middleware(settings: Settings) -> list[Middleware]:
         Middleware(UpgradeMiddleware),  # outside, so that every answer closes the connection
         Middleware(SecurityHeadersMiddleware),
         Middleware(RequestLoggingMiddleware),
-        *([cross_origin] if settings.cors_origins else []),
+        *([cross_origin] if settings.cors_origins else []),  # all answers pass through it
+        Middleware(UnhandledErrorMiddleware),
         Middleware(HeadMiddleware),
         Middleware(HeadLimitMiddleware),
         Middleware(BodyLimitMiddleware, limits={"tasks": MAX_TASK_BODY}),

@@ -3,7 +3,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from taskapi.models import Text
+from taskapi.models import DocstringMixin, Text
 
 # An answer stays small, even if the request has thousands of unknown fields with long names.
 MAX_ERRORS = 20
@@ -173,7 +173,7 @@ class UnsupportedMediaType(Problem, status=415, slug="unsupported-media-type"):
     advice = "Send JSON with the header `Content-Type: application/json`."
 
 
-class ErrorItem(BaseModel):
+class ErrorItem(DocstringMixin, BaseModel):
     """One thing that is wrong with a request."""
 
     model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}

@@ -1,9 +1,14 @@
 import json
 import logging
 import time
+from contextvars import ContextVar
 from typing import Literal
 
 logger = logging.getLogger("taskapi")
+
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered, which its log lines carry."""
 
 
 class LineFormatter(logging.Formatter):
@@ -12,6 +17,9 @@ class LineFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the library's name
+        return f"{super().formatMessage(record)} {request_id.get()}".rstrip()
 
 
 class JsonFormatter(LineFormatter):
@@ -22,6 +30,8 @@ class JsonFormatter(LineFormatter):
             "message": record.getMessage(),
             **getattr(record, "fields", {}),
         }
+        if request_id.get():
+            entry["request_id"] = request_id.get()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

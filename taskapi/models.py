@@ -1,4 +1,7 @@
+import ast
+import inspect
 import re
+import sys
 from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -113,7 +116,19 @@ def check_encodable(secret: SecretStr) -> SecretStr:
     return secret
 
 
-class RequestModel(SQLModel):
+class DocstringMixin:
+    """Keeps the docstrings of models, which describe them in the OpenAPI document, when Python
+    drops them (`-OO`, PYTHONOPTIMIZE=2).
+    """
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        if sys.flags.optimize > 1:
+            [definition] = ast.parse(inspect.getsource(cls)).body
+            cls.__doc__ = ast.get_docstring(cast("ast.ClassDef", definition))
+
+
+class RequestModel(DocstringMixin, SQLModel):
     """A request body. Unknown fields are refused, so that a misspelled field is an error.
 
     A field that may be omitted but not be null has the type `T | MISSING` and the default MISSING.
@@ -131,7 +146,7 @@ class RequestModel(SQLModel):
         return body
 
 
-class ResponseModel(SQLModel):
+class ResponseModel(DocstringMixin, SQLModel):
     """A response body, made from a row by `model_validate`, or from many rows by `of_rows`."""
 
     model_config = {"from_attributes": True, "use_attribute_docstrings": True}

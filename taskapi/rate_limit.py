@@ -1,17 +1,22 @@
 import ipaddress
 import logging
 import math
+import re
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 from typing import TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi import Request
 from limits import RateLimitItem, parse_many
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
+from limits.errors import ConfigurationError as UnusableStorage
 from limits.errors import StorageError
 
 from taskapi.exceptions import TooManyRequests
+from taskapi.settings import ConfigurationError
 
 T = TypeVar("T")
 
@@ -79,13 +84,36 @@ class RateLimiter:
 
 
 def _redis(url: str) -> RedisStorage:
-    return RedisStorage(
-        url,
-        wrap_exceptions=True,
-        implementation="redispy",
-        socket_connect_timeout=REDIS_TIMEOUT,
-        socket_timeout=REDIS_TIMEOUT,
-    )
+    """
+    Raises:
+        ConfigurationError: the URL can't be used, or the driver is not installed. The message has
+            nothing of the URL, which may have a password.
+    """
+    try:
+        import_module("redis")
+    except ImportError:
+        raise ConfigurationError("Redis needs a driver: uv sync --extra redis") from None
+    try:
+        if not _is_plain(urlsplit(url)):
+            raise UnusableStorage  # noqa: TRY301 -- as the library does for other addresses
+        return RedisStorage(
+            url,
+            wrap_exceptions=True,
+            implementation="redispy",
+            socket_connect_timeout=REDIS_TIMEOUT,
+            socket_timeout=REDIS_TIMEOUT,
+        )
+    except (UnusableStorage, ValueError):
+        raise ConfigurationError(
+            "TASKAPI_RATE_LIMIT_STORAGE can't be read: it must be like redis://host:6379/0; "
+            "percent-encode the password's characters : / ? # [ ] @ %"
+        ) from None
+
+
+def _is_plain(parts: SplitResult) -> bool:
+    """Return whether there is no doubt where the password ends."""
+    number = re.fullmatch("/?[0-9]*", parts.path)
+    return bool(parts.hostname and number and not parts.fragment and "@" not in parts.query)
 
 
 class Throttle:

@@ -1,6 +1,9 @@
+import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
 from limits import parse_many
@@ -11,6 +14,17 @@ PREFIX = "TASKAPI_"
 
 SECRETS_FOLDER = Path("/run/secrets")
 """Where Docker and Kubernetes mount secrets."""
+
+KUBERNETES_VARIABLE = re.compile(
+    rf"{PREFIX}(\w+_)?"
+    r"(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=|PORT=(tcp|udp|sctp)://).*"
+)
+"""What Kubernetes sets in each pod for a Service whose name is or begins with `taskapi`."""
+
+BLANKS = "\ufeff \t\r\n"
+"""What editors and shells put around a value: white space, and a byte order mark."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 PLACEHOLDERS = ("changeme", "change-me", "default", "example", "insecure", "password", "secret")
 
@@ -39,17 +53,41 @@ def weakness(key: str) -> str | None:
     return None
 
 
+def normalize_origin(origin: str) -> str:
+    """Return the origin as browsers send it (RFC 6454, section 6.2).
+
+    Raises:
+        ValueError: it is none, or has a path.
+    """
+    try:
+        parts = urlsplit(origin.lower())
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError:  # UnicodeError is one
+        host, port, parts = "", None, urlsplit("")
+    named = re.fullmatch("[a-z0-9._-]+|[0-9a-f:.]+", host)
+    if not named or not parts.scheme or "@" in parts.netloc or parts.path.strip("/"):
+        raise ValueError(f"{origin} is no origin; it must be like https://app.example.com")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{origin} is no origin; it must be like https://app.example.com")
+    host = f"[{host}]" if ":" in host else host
+    is_default = port is None or port == DEFAULT_PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+
+
 class Settings(BaseSettings):
     """The configuration, from environment variables, the file `.env` and `/run/secrets`.
 
     Variables and secret files are named like the fields, with the prefix `TASKAPI_`. Environment
     variables take precedence over `.env`, which takes precedence over secrets. An unknown
-    `TASKAPI_` variable is an error, so that a typo is not silently ignored.
+    `TASKAPI_` variable is an error, so that a typo is not silently ignored. Those that Kubernetes
+    sets for a Service named `taskapi` are not settings.
     """
 
     model_config = {
         "env_prefix": PREFIX,
         "env_file": ".env",
+        "env_file_encoding": "utf-8-sig",
         "dotenv_filtering": "match_prefix",
         "extra": "forbid",
         "frozen": True,
@@ -119,7 +157,8 @@ class Settings(BaseSettings):
     """Whether connections go through a pooler in transaction mode, such as PgBouncer."""
 
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    """Comma-separated origins of web pages that may call the service (CORS); `*` for all."""
+    """Comma-separated origins of web pages that may call the service (CORS), such as
+    `https://app.example.com`; `*` for all."""
 
     log_format: Literal["text", "json"] = "text"
     """`text`, or `json` with one object per line."""
@@ -130,6 +169,22 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [item.strip() for item in value.split(",") if item.strip()]
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+
+    # Pydantic runs the last one of these first.
+    @field_validator("*", mode="before")
+    @classmethod
+    def _strip(cls, value: object) -> object:
+        return value.strip(BLANKS) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _normalize_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(origin if origin == "*" else normalize_origin(origin) for origin in origins)
 
     @field_validator("secret_keys")
     @classmethod
@@ -145,16 +200,37 @@ class Settings(BaseSettings):
         """python-dotenv skips lines that it can't parse: a missing quote would drop a setting."""
         file = Path(str(self.model_config["env_file"]))
         if file.is_file():
-            with file.open(encoding="utf-8") as stream:
+            with file.open(encoding="utf-8-sig") as stream:
                 for line in parse_stream(stream):
                     if line.error and PREFIX in line.original.string:
                         raise ValueError(f"line {line.original.line} of {file} can't be read")
         return self
 
     @model_validator(mode="after")
+    def _refuse_unknown_secrets(self) -> Self:
+        """pydantic-settings ignores unknown names, and folders such as those that Docker makes in
+        place of a missing file.
+        """
+        folder = self.model_config["secrets_dir"]
+        known = {PREFIX.lower() + name for name in type(self).model_fields}
+        for path in Path(str(folder)).iterdir() if folder else ():
+            name = path.name.lower()
+            if name.startswith(PREFIX.lower().rstrip("_")) and not (
+                name in known and path.is_file()
+            ):
+                raise ValueError(f"{path} is not a file with the name of a setting")
+        return self
+
+    @model_validator(mode="after")
     def _refuse_unknown_variables(self) -> Self:
         known = {PREFIX + name.upper() for name in type(self).model_fields}
-        given = {name for name in os.environ if name.startswith(PREFIX)}
-        if given - known:
-            raise ValueError("no such setting: " + ", ".join(sorted(given - known)))
+        unknown = {
+            name
+            for name, value in os.environ.items()
+            if name.upper().startswith(PREFIX)
+            and name.upper() not in known
+            and not KUBERNETES_VARIABLE.fullmatch(f"{name}={value}")
+        }
+        if unknown:
+            raise ValueError("no such setting: " + ", ".join(sorted(unknown)))
         return self

@@ -28,11 +28,15 @@ def free_port() -> int:
 
 @contextmanager
 def serve(
-    folder: Path, *options: str, application: str = "taskapi.main:app", **variables: str
+    folder: Path,
+    *options: str,
+    application: str = "taskapi.main:app",
+    uds: str | None = None,
+    **variables: str,
 ) -> Iterator[str]:
     """Serve with uvicorn from `folder`, where the database and `server.log` appear; yields the URL.
 
-    `variables` are settings; `options` are uvicorn's.
+    `variables` are settings; `options` are uvicorn's. `uds` is the socket of the option `--uds`.
     """
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", application, f"--port={port}", *options]
@@ -41,7 +45,7 @@ def serve(
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_until_ready(url, process)
+        wait_until_ready(url, process, uds)
         yield url
     finally:
         process.terminate()
@@ -62,10 +66,14 @@ def serve_in_thread(app: FastAPI, protocol: str) -> Iterator[int]:
             thread.join()
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], uds: str | None = None) -> None:
     def is_ready() -> bool:
+        if uds and not Path(uds).is_socket():
+            return False
+        transport = httpx2.HTTPTransport(uds=uds)
         try:
-            return httpx2.get(f"{url}/readyz", timeout=HANG).status_code == 200
+            with httpx2.Client(transport=transport, timeout=HANG) as client:
+                return client.get(f"{url}/readyz").status_code == 200
         except httpx2.TransportError:
             return False
 

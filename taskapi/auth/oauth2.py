@@ -21,7 +21,7 @@ from taskapi.exceptions import (
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
 from taskapi.http.routes import Handler, OperationRoute
-from taskapi.models import MAX_FIELDS, NonBlankStr, Text, check_encodable
+from taskapi.models import MAX_FIELDS, DocstringMixin, NonBlankStr, Text, check_encodable
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -42,7 +42,7 @@ ERROR_CODES: Mapping[type[Problem], str] = {
 """The codes of RFC 6749, sections 5.2 and 4.1.2.1. Other problems are `invalid_request`."""
 
 
-class PasswordGrant(BaseModel):
+class PasswordGrant(DocstringMixin, BaseModel):
     """An access token request with a password (RFC 6749, section 4.3.2).
 
     Other parameters, such as `scope` and `client_id`, are ignored (section 3.2).
@@ -60,7 +60,7 @@ class PasswordGrant(BaseModel):
     ]
 
 
-class RefreshGrant(BaseModel):
+class RefreshGrant(DocstringMixin, BaseModel):
     """An access token request with a refresh token (RFC 6749, section 6)."""
 
     model_config = {"use_attribute_docstrings": True}
@@ -74,7 +74,7 @@ class RefreshGrant(BaseModel):
     """The newest refresh token of the session. The response replaces it."""
 
 
-class Revocation(BaseModel):
+class Revocation(DocstringMixin, BaseModel):
     """A revocation request (RFC 7009, section 2.1). `token_type_hint` is ignored."""
 
     model_config = {"use_attribute_docstrings": True}
@@ -87,7 +87,7 @@ class Revocation(BaseModel):
     """An access token or a refresh token."""
 
 
-class TokenResponse(BaseModel):
+class TokenResponse(DocstringMixin, BaseModel):
     """A successful response of the token endpoint (RFC 6749, section 5.1)."""
 
     model_config = {"use_attribute_docstrings": True}

@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from taskapi.database.engines import database_file
+from taskapi.database.files import publish
 from taskapi.settings import ConfigurationError
 from taskapi.startup import exit_on_error, load_settings
 
@@ -38,28 +39,25 @@ def back_up(database: Path, copy: Path) -> None:
 
     Raises:
         FileExistsError: `copy` exists.
+        ConfigurationError: the folder's file system has no hard links.
         sqlite3.Error: the database can't be read, or is damaged.
     """
     descriptor, temporary = tempfile.mkstemp(dir=copy.parent, prefix=copy.name)  # mode 0600
     os.close(descriptor)
+    draft = Path(temporary)
     try:
-        with (
-            closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
-            closing(sqlite3.connect(temporary)) as target,
-        ):
-            source.backup(target)
-            if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                raise sqlite3.DatabaseError("the database is damaged")
-        _sync(Path(temporary))
-        os.link(temporary, copy)
-        _sync(copy.parent)
-    finally:
-        Path(temporary).unlink()
+        _copy(database, draft)
+    except BaseException:
+        draft.unlink()
+        raise
+    publish(draft, copy)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _copy(database: Path, draft: Path) -> None:
+    with (
+        closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(draft)) as target,
+    ):
+        source.backup(target)
+        if target.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("the database is damaged")

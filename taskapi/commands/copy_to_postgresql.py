@@ -1,3 +1,4 @@
+import sqlite3
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,8 @@ def copy_database(file: Path, url: str) -> dict[str, int]:
     if not file.is_file():
         raise CopyError(f"there is no file {file}")
     target_engine = open_engine(url)
-    source_engine = create_engine(f"sqlite:///{file.absolute().as_uri()}?mode=ro&uri=true")
+    address = f"{file.absolute().as_uri()}?mode=ro"  # SQLAlchemy would decode it in a URL
+    source_engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True))
     try:
         with source_engine.connect() as source, target_engine.begin() as target:
             source.exec_driver_sql("BEGIN")  # one snapshot for all tables

@@ -8,9 +8,10 @@ from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from taskapi.database.engines import database_file, open_engine
+from taskapi.database.errors import is_temporary
 from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS
 from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
@@ -126,7 +127,7 @@ class Database:
         try:
             job.set_result(self._transact(job))
         except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
-            job.set_exception(_map_error(error))
+            job.set_exception(job.run(_map_error, error))
         deliver([job])
 
     def _transact(self, job: Job[T]) -> T:
@@ -135,7 +136,7 @@ class Database:
         while True:
             try:
                 with engine.begin() as connection:
-                    return job.function(connection)
+                    return job.run(job.function, connection)
             except DBAPIError as error:
                 if not job.writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):
                     raise
@@ -152,7 +153,7 @@ class Database:
                     _run_in_savepoint(job, connection)
         except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
             for job in jobs:
-                job.set_exception(_map_error(error))
+                job.set_exception(job.run(_map_error, error))
         deliver(jobs)
 
 
@@ -167,11 +168,13 @@ async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -
 def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
     connection.exec_driver_sql("SAVEPOINT job")
     try:
-        job.set_result(job.function(connection))
+        job.set_result(job.run(job.function, connection))
     except BaseException as error:  # noqa: BLE001 -- the request gets it, the others are committed
-        job.set_exception(_map_error(error))
-        # If SQLite has rolled back the whole transaction, there is no savepoint, and this raises.
-        connection.exec_driver_sql("ROLLBACK TO job")
+        job.set_exception(job.run(_map_error, error))
+        try:
+            connection.exec_driver_sql("ROLLBACK TO job")
+        except DBAPIError:  # SQLite has rolled back the whole transaction
+            raise error from None
     connection.exec_driver_sql("RELEASE job")
 
 
@@ -180,8 +183,8 @@ def _is_retryable(error: DBAPIError) -> bool:
 
 
 def _map_error(error: BaseException) -> BaseException:
-    """Map connection-level errors to 503; integrity and data errors pass through."""
-    if not isinstance(error, DBAPIError) or isinstance(error, IntegrityError | DataError):
+    """Map temporary errors of the database to 503; all others pass through."""
+    if not isinstance(error, DBAPIError) or not is_temporary(error):
         return error
     logger.warning("database unavailable: %s", error.orig)
     unavailable = _unavailable("The database can't be used at the moment.")

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError
@@ -23,7 +23,7 @@ def database_file(url: str) -> Path | None:
         return None
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # ValueError: what it takes for the port is no number
         raise ConfigurationError(SUPPORTED_URLS) from None
     if parsed.get_backend_name() != "sqlite":
         raise ConfigurationError(SUPPORTED_URLS)
@@ -37,12 +37,9 @@ def is_postgresql(url: str) -> bool:
 
 
 def describe(url: str) -> str:
-    """The database's file or address, without user name and password."""
+    """The database's file, or its hosts and name, without user name and password."""
     file = database_file(url)
-    if file:
-        return str(file)
-    parts = urlsplit(url)
-    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return str(file or _postgresql().describe(url))
 
 
 def open_engine(
@@ -65,11 +62,7 @@ def open_engine(
     """
     if database_file(url):
         return sqlite.open_engine(url, connections, statement_timeout, foreign_keys=foreign_keys)
-    try:
-        import_module("psycopg")
-    except ImportError:
-        raise ConfigurationError("PostgreSQL needs a driver: uv sync --extra postgresql") from None
-    engine: Engine = import_module("taskapi.database.postgresql").open_engine(
+    engine: Engine = _postgresql().open_engine(
         url,
         connections,
         statement_timeout,
@@ -77,3 +70,11 @@ def open_engine(
         snapshots=snapshots,
     )
     return engine
+
+
+def _postgresql() -> Any:  # noqa: ANN401 -- a module
+    try:
+        import_module("psycopg")
+    except ImportError:
+        raise ConfigurationError("PostgreSQL needs a driver: uv sync --extra postgresql") from None
+    return import_module("taskapi.database.postgresql")

@@ -1,5 +1,7 @@
 """Engines for PostgreSQL. Import this module only where PostgreSQL is used: it needs psycopg."""
 
+import re
+from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -9,6 +11,7 @@ from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 
 from taskapi.database.timeouts import TIMEOUT_MARGIN
+from taskapi.settings import ConfigurationError
 
 # Parameters of the URL override these. An unreachable host is noticed in seconds.
 CONNECTION_DEFAULTS: ConnDict = {
@@ -25,6 +28,9 @@ PREPARE_THRESHOLD = 5
 """Executions after which psycopg prepares a statement; this is its default."""
 
 READ_ONLY_SQL_TRANSACTION = "25006"
+
+PLAIN_NAMES = re.compile(r"[^\s@?#]*")
+PORTS = re.compile("[0-9,]*")
 
 RV = TypeVar("RV")
 
@@ -49,6 +55,32 @@ class TimeoutConnection(psycopg.Connection[Any]):
             raise
 
 
+def parse_url(url: str) -> ConnDict:
+    """Return libpq's parameters.
+
+    Raises:
+        ConfigurationError: libpq can't read the URL, or takes what looks like a part of the
+            password for another parameter. The message has nothing of the URL, unlike libpq's.
+    """
+    parameters: ConnDict = {"port": "unreadable"}
+    with suppress(psycopg.Error):
+        parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
+    names = f"{parameters.get('host', '')}{parameters.get('dbname', '')}"
+    ports = str(parameters.get("port", ""))
+    if not PLAIN_NAMES.fullmatch(names) or not PORTS.fullmatch(ports):
+        raise ConfigurationError(
+            "the database's URL can't be read: check its parameters, and percent-encode the "
+            "password's characters : / ? # [ ] @ %"
+        )
+    return parameters
+
+
+def describe(url: str) -> str:
+    """Return the hosts and the database's name."""
+    parameters = parse_url(url)
+    return f"postgresql://{parameters.get('host', '')}/{parameters.get('dbname', '')}"
+
+
 def open_engine(
     url: str,
     connections: int,
@@ -66,7 +98,11 @@ def open_engine(
     Transactions that write are READ COMMITTED, not as the server's default: after waiting for
     a lock, a statement sees what its former owner has written. With `snapshots` they are REPEATABLE
     READ. The level is set once for each connection, and costs nothing in a transaction.
+
+    Raises:
+        ConfigurationError: the URL can't be read.
     """
+    address = parse_url(url)
     engine = create_engine(
         "postgresql+psycopg://",
         isolation_level="REPEATABLE READ" if snapshots else "READ COMMITTED",
@@ -83,7 +119,7 @@ def open_engine(
 
     @event.listens_for(engine, "do_connect")
     def connect(_: Dialect, __: object, ___: object, options: dict[str, Any]) -> DBAPIConnection:
-        parameters = conninfo_to_dict("postgresql://" + url.partition("://")[2])
+        parameters = {**address}
         session_options = f"{timeout_options} {parameters.pop('options', '')}".strip()
         arguments = options | CONNECTION_DEFAULTS | parameters
         if session_options:

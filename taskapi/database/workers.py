@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -19,6 +20,8 @@ class Job(Generic[T]):
         """`function` takes what the worker thread provides, such as a connection."""
         self.function = function
         self.writes = writes
+        self.run = copy_context().run
+        """Run a function in the context of the request, which has the request's id."""
         self.loop = asyncio.get_running_loop()
         self._future: asyncio.Future[T] = self.loop.create_future()
         self._complete: Callable[[], None]

@@ -8,9 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from taskapi.exceptions import InternalError, Unavailable
+from taskapi.exceptions import InternalError, Problem, Unavailable
 from taskapi.http.problem_details import REQUEST_ID, respond
-from taskapi.logging import logger
+from taskapi.logging import logger, request_id
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -27,8 +27,6 @@ class RequestLoggingMiddleware:
     The id is the client's X-Request-ID if that has 1 to 128 of the characters `A-Z a-z 0-9 . _ -`,
     and random otherwise. The response carries it. Queries, headers and bodies are not logged,
     because they can contain secrets.
-
-    An exception that nothing else handled is logged with its traceback and answered 500.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -40,43 +38,70 @@ class RequestLoggingMiddleware:
             return
         started = time.perf_counter()
         sent_id = Headers(scope=scope).get("x-request-id", "")
-        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else f"{random.getrandbits(128):032x}"
-        scope.setdefault("state", {})["request_id"] = request_id
+        own_id = sent_id if REQUEST_ID.fullmatch(sent_id) else f"{random.getrandbits(128):032x}"
+        scope.setdefault("state", {})["request_id"] = own_id
+        request_id.set(own_id)
         status = 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                MutableHeaders(scope=message)["X-Request-ID"] = own_id
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
-        except asyncio.CancelledError:  # uvicorn's grace period is over
-            if status:
-                raise
-            stopped = Unavailable("The service stopped before this was finished.", retry_after=1)
-            await respond(Request(scope), stopped)(scope, receive, send_with_id)
-        except Exception:
-            logger.exception("unhandled exception", extra={"fields": {"request_id": request_id}})
-            if status:
-                raise
-            failed = InternalError("The service failed. The request is not the cause.")
-            await respond(Request(scope), failed)(scope, receive, send_with_id)
         finally:
             fields = {
                 "method": scope["method"],
                 "path": scope["raw_path"].decode("ascii", "backslashreplace"),
                 "status": status,
                 "milliseconds": round((time.perf_counter() - started) * 1000, 1),
-                "request_id": request_id,
             }
             logger.info(
-                "%(method)s %(path)s %(status)d %(milliseconds)s ms %(request_id)s",
+                "%(method)s %(path)s %(status)d %(milliseconds)s ms",
                 fields,
                 extra={"fields": fields},
             )
+
+
+class UnhandledErrorMiddleware:
+    """Answer 500 to an exception that nothing else handled, and log its traceback. Answer 503 to a
+    request that the end of the server's grace period cancels.
+
+    It is inside of CORS, so that web pages can read these answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        problem: Problem
+        try:
+            await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:  # uvicorn's grace period is over
+            if started:
+                raise
+            problem = Unavailable("The service stopped before this was finished.", retry_after=1)
+        except Exception:
+            logger.exception("unhandled exception")
+            if started:
+                raise
+            problem = InternalError("The service failed. The request is not the cause.")
+        else:
+            return
+        await respond(Request(scope), problem)(scope, receive, send)
 
 
 class SecurityHeadersMiddleware:

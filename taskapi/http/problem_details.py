@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
 from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
-from taskapi.models import Text
+from taskapi.models import DocstringMixin, Text
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -18,7 +18,7 @@ ProblemKind = type[Problem]
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-class ProblemDetails(BaseModel):
+class ProblemDetails(DocstringMixin, BaseModel):
     """Problem details for HTTP APIs (RFC 9457)."""
 
     model_config = {"title": "Problem", "use_attribute_docstrings": True}

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
 from importlib import import_module
@@ -110,7 +111,8 @@ class Passwords:
         keys = (ALL, *self._clients)
         pending.update(keys)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            run = copy_context().run  # the log has the request's id
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run, work)
         finally:
             pending.subtract(keys)
             for client in self._clients:

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -67,6 +68,20 @@ def test_users_tasks_and_sessions_are_kept(
     assert repeat.json()["id"] == 8
     assert again.create_task()["id"] == 9
     assert Api.register(client, "boris@example.com").user_id == boris.user_id + 1
+
+
+@pytest.mark.parametrize("name", ["C#", "50% off", "%23", "a?b", "данные"])
+def test_the_folder_can_have_any_name(
+    anna: Api, source: Path, target: str, tmp_path: Path, name: str
+) -> None:
+    """Failed: `C#/t.db` read the file `C`, which it created."""
+    anna.create_task()
+    execute(f"sqlite:///{source}", "PRAGMA wal_checkpoint(TRUNCATE)")
+    folder = tmp_path / name
+    folder.mkdir()
+    copy = Path(shutil.copy(source, folder))
+    assert copy_database(copy, target)["tasks"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.is_file()) == [name]
 
 
 def test_ids_of_deleted_rows_are_not_reused(

@@ -1,5 +1,6 @@
 import asyncio
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,27 @@ def test_the_mode_of_an_existing_database_is_kept(
     file.chmod(0o640)
     start(settings.model_copy(update={"database_url": f"sqlite:///{file}"}))
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.own_database
+@pytest.mark.parametrize("replaced", [True, False])
+def test_nothing_is_written_to_a_deleted_or_replaced_database(
+    anna: Api, settings: Settings, tmp_path: Path, *, replaced: bool
+) -> None:
+    """Failed: writes to the deleted file were acknowledged."""
+    file = Path(settings.database_url.removeprefix("sqlite:///"))
+    anna.create_task()
+    before = shutil.copy(file, tmp_path / "before")
+    for deleted in tmp_path.glob("taskapi.db*"):
+        deleted.unlink()
+    if replaced:
+        shutil.copy(before, file)
+    for method, path in (("POST", "/tasks"), ("GET", "/tasks"), ("GET", "/readyz")):
+        options = {"json": {"title": "x"}} if method == "POST" else {}
+        problem = check_problem(anna.request(method, path, **options), 503, "unavailable")
+        assert "was replaced or deleted" in problem["detail"]
+    assert anna.client.get("/livez").status_code == 200
+    assert file.exists() is replaced
 
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"

@@ -1,7 +1,10 @@
 import copy
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
 from taskapi.main import app
+from taskapi.tasks.models import TaskCreate
 from tests.documents.contract import breaking_changes, render
 from tests.operations import OPERATIONS, documented
 from tests.server import ROOT
@@ -26,6 +30,25 @@ def test_the_committed_document_is_served(client: TestClient) -> None:
     assert render() == SNAPSHOT, (
         "run: uv run python -m tests.documents.contract > docs/openapi.json"
     )
+
+
+def test_the_document_is_the_same_without_docstrings() -> None:
+    """Failed: PYTHONOPTIMIZE=2 emptied the descriptions."""
+    rendered = subprocess.run(
+        [sys.executable, "-OO", "-m", "tests.documents.contract"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert rendered.stdout == SNAPSHOT
+
+
+def test_docstrings_are_read_from_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TaskCreate, "__doc__", None)
+    monkeypatch.setattr("taskapi.models.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    TaskCreate.__pydantic_init_subclass__()
+    assert TaskCreate.__doc__ == "A new task."
 
 
 def schema(document: Json, name: str) -> Json:

@@ -1,6 +1,7 @@
 """Starting, restarting and starting side by side, as processes."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -85,6 +86,25 @@ def test_the_clients_address_comes_from_a_trusted_proxy(
         assert fail("192.0.2.2") == status
 
 
+@pytest.mark.parametrize(("options", "status"), [(["--forwarded-allow-ips=*"], 401), ([], 429)])
+def test_clients_behind_a_unix_socket_are_told_apart_by_a_trusted_proxy(
+    tmp_path: Path, options: list[str], status: int
+) -> None:
+    """Without the proxy's word, all of them share one rate limit."""
+    path = str(tmp_path / "socket")
+    with (
+        serve(tmp_path, f"--uds={path}", *options, uds=path) as url,
+        httpx2.Client(transport=httpx2.HTTPTransport(uds=path), timeout=HANG) as client,
+    ):
+
+        def fail(address: str) -> int:
+            headers = {"X-Forwarded-For": address}
+            return client.post(f"{url}/auth/token", data=FORM, headers=headers).status_code
+
+        assert [fail("192.0.2.1") for _ in range(10)] == [401] * 10
+        assert fail("192.0.2.2") == status
+
+
 def test_each_request_is_one_line_of_the_log(tmp_path: Path) -> None:
     with serve(tmp_path) as url:
         CLIENT.get(f"{url}/livez", headers={"X-Request-ID": "the-one"})
@@ -155,6 +175,23 @@ def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> N
         for _ in range(2)
     ]
     assert loaded == ["True\n", "False\n"]
+
+
+@pytest.mark.parametrize("name", ["50% off", "C#", "%(here)s"])
+def test_the_service_starts_and_is_migrated_in_a_folder_of_any_name(
+    tmp_path: Path, name: str
+) -> None:
+    """Failed: Alembic interpolated the `%`."""
+    clone = tmp_path / name
+    for folder in ("taskapi", "alembic"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    shutil.copy(ROOT / "alembic.ini", clone)
+    with serve(clone, PYTHONPATH=str(clone)) as url:
+        assert CLIENT.post(f"{url}/users", json=USER).status_code == 201
+    (clone / "taskapi.db").unlink()
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    subprocess.run(command, cwd=clone, check=True)
+    assert (clone / "taskapi.db").stat().st_size > 0
 
 
 def test_one_of_concurrent_migrations_does_the_work(

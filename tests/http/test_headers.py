@@ -1,7 +1,9 @@
+import asyncio
 from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 
 from taskapi.settings import Settings
 from tests.api import Api, request_token
@@ -80,6 +82,61 @@ def test_cors_allows_the_configured_origins(start: Start, settings: Settings) ->
     assert "access-control-allow-origin" not in other.headers
 
 
-def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKAPI_CORS_ORIGINS", "https://a.example, https://b.example")
-    assert Settings().cors_origins == ("https://a.example", "https://b.example")
+def test_pages_can_read_errors_of_the_service_and_of_its_end(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failed: for a page, a 500 and the 503 of a shutdown were network errors."""
+    client = start(settings.model_copy(update={"cors_origins": ("https://app.example",)}))
+    for error, status in ((RuntimeError, 500), (asyncio.CancelledError, 503)):
+
+        def fail(error: type[BaseException] = error) -> None:
+            raise error
+
+        monkeypatch.setattr("taskapi.health.Health", fail)
+        answer = client.get("/livez", headers={"Origin": "https://app.example"})
+        assert answer.status_code == status
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("https://a.example, https://b.example", ("https://a.example", "https://b.example")),
+        ('["https://a.example", "http://[::1]:8080"]', ("https://a.example", "http://[::1]:8080")),
+        ("HTTPS://App.Example:443/", ("https://app.example",)),
+        ("http://localhost:443,http://x:80", ("http://localhost:443", "http://x")),
+        ("https://пример.рф", ("https://xn--e1afmkfd.xn--p1ai",)),
+        ("capacitor://localhost", ("capacitor://localhost",)),
+        ("*", ("*",)),
+        ("", ()),
+    ],
+)
+def test_origins_are_written_as_browsers_send_them(
+    monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("TASKAPI_CORS_ORIGINS", value)
+    assert Settings().cors_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "app.example.com",
+        "localhost:3000",
+        "https://app.example.com/tasks",
+        "https://app.example.com?x",
+        "https://me@app.example.com",
+        "https://*.example.com",
+        "https://app.example.com:port",
+        "https:///x",
+        "https://a..example",
+        "null",
+        '["https://a.example"',
+    ],
+)
+def test_what_is_no_origin_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Failed: it was accepted, and matched no page."""
+    monkeypatch.setenv("TASKAPI_CORS_ORIGINS", value)
+    with pytest.raises(ValidationError, match="cors_origins"):
+        Settings()

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 
-from taskapi.http.middleware import RequestLoggingMiddleware
+from taskapi.http.middleware import RequestLoggingMiddleware, UnhandledErrorMiddleware
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api
 
@@ -104,7 +104,7 @@ def test_an_error_after_the_response_started_is_raised() -> None:
         raise RuntimeError("broken off")
 
     with pytest.raises(RuntimeError, match="broken off"):
-        TestClient(RequestLoggingMiddleware(app)).get("/")
+        TestClient(RequestLoggingMiddleware(UnhandledErrorMiddleware(app))).get("/")
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -125,7 +125,8 @@ def test_a_cancelled_request_is_unavailable(*, begun: bool) -> None:
 
     async def cancel() -> None:
         scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/", "headers": []}
-        task = asyncio.create_task(RequestLoggingMiddleware(app)(scope, receive, send))
+        service = RequestLoggingMiddleware(UnhandledErrorMiddleware(app))
+        task = asyncio.create_task(service(scope, receive, send))
         await asyncio.sleep(0)
         task.cancel()
         await task

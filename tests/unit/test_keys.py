@@ -1,3 +1,5 @@
+import errno
+import os
 import secrets
 import stat
 from collections.abc import Callable
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from taskapi.security.keys import load_secret_keys
 from taskapi.settings import ConfigurationError, Settings
@@ -27,6 +29,54 @@ def test_a_key_is_generated_once(
     restarted = Api(start(unconfigured), anna.user_id, anna.email, anna.token)
     assert restarted.get("/users/me").status_code == 200
     assert secret.read_text() == key
+
+
+@pytest.mark.own_database
+@pytest.mark.database("sqlite")
+def test_the_key_of_a_file_is_that_of_the_variable(
+    start: Callable[[Settings], TestClient], settings: Settings, tmp_path: Path
+) -> None:
+    """Failed: a newline was part of the key, which `$(cat taskapi.secret)` does not have."""
+    key = secrets.token_hex(32)
+    (tmp_path / "taskapi.secret").write_text(f"\ufeff{key}\r\n", encoding="utf-8")
+    anna = Api.register(start(settings.model_copy(update={"secret_keys": ()})), "anna@example.com")
+    moved = start(settings.model_copy(update={"secret_keys": (SecretStr(key),)}))
+    assert Api(moved, anna.user_id, anna.email, anna.token).get("/users/me").status_code == 200
+
+
+def test_what_was_signed_with_the_newline_of_a_file_is_valid(tmp_path: Path) -> None:
+    key = secrets.token_hex(32)
+    (tmp_path / "taskapi.secret").write_text(f"{key}\n")
+    assert load_secret_keys(Settings(), tmp_path / "taskapi.db") == [key, f"{key}\n"]
+
+
+def test_a_file_system_without_hard_links_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(ConfigurationError, match=r"has no hard links, which taskapi\.secret"):
+        load_secret_keys(Settings(), tmp_path / "taskapi.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_synchronized_after_a_key_is_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Failed: a power failure could lose the name of the key, and with it all sessions."""
+    synced: list[tuple[bool, list[str]]] = []
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        names = [path.name for path in tmp_path.iterdir()]
+        synced.append((stat.S_ISDIR(status.st_mode), names))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    load_secret_keys(Settings(), tmp_path / "taskapi.db")
+    assert [is_folder for is_folder, _ in synced] == [False, True]
+    assert synced[-1][1] == ["taskapi.secret"]
 
 
 def test_database_servers_require_configured_keys() -> None:
@@ -74,11 +124,11 @@ def test_random_keys_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
             assert len(Settings().secret_keys) == 1
 
 
-@pytest.mark.parametrize("content", ["", "\n", "0" * 64])
-def test_invalid_key_files_are_refused(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [b"", b"\n", b"0" * 64, b"\xff\xfe" + b"0\0" * 64])
+def test_invalid_key_files_are_refused(tmp_path: Path, content: bytes) -> None:
     """As a power failure may leave it: an empty key would sign tokens that anybody can make."""
     secret = tmp_path / "taskapi.secret"
-    secret.write_text(content)
+    secret.write_bytes(content)
     with pytest.raises(ConfigurationError, match=f"the key in {secret} "):
         load_secret_keys(Settings(), tmp_path / "taskapi.db")
-    assert secret.read_text() == content
+    assert secret.read_bytes() == content

@@ -45,6 +45,10 @@ def test_the_code_is_read_only_and_compiled() -> None:
     assert "from /app/" not in loaded  # it would be source that Python had to compile
 
 
+def test_the_image_limits_the_arenas_of_malloc() -> None:
+    assert in_image("printenv MALLOC_ARENA_MAX") == "2"
+
+
 @pytest.fixture
 def volume() -> str:
     return docker("volume", "create")
@@ -64,7 +68,9 @@ def _serve(volume: str, *more: str) -> Iterator[tuple[str, httpx2.Client]]:
 
 def test_data_and_sessions_outlive_the_container(volume: str) -> None:
     with _serve(volume) as (container, client):
-        assert client.post("/users", json=ANNA).status_code == 201
+        created = client.post("/users", json=ANNA)
+        assert created.status_code == 201
+        assert "server" not in created.headers
         form = {"grant_type": "password", "username": ANNA["email"], "password": PASSWORD}
         token = client.post("/auth/token", data=form).json()["access_token"]
         login = {"Authorization": f"Bearer {token}"}
