@@ -29,8 +29,10 @@ from tests.tools.failover.load import Findings, Ledger, audit, load
 REPLICAS = 2
 WRITES = 100  # before each fault
 CUT = 4.0  # seconds for which the primary goes on without its standbys
+WATCHDOG = 15.0  # seconds until the reset: `ttl` less Patroni's safety margin of 5
 STATEMENT_TIMEOUT = 2  # seconds; less than that, to see that it does not end a commit's wait
 CUT_OFF = f"replication cut for {CUT} s, then kill -9"
+HANG = f"hang, and reset after {WATCHDOG} s,"
 CONTROL = f"replication cut for {WRITES} writes, then kill -9"
 
 Fault = Callable[[Cluster], Node]
@@ -64,9 +66,14 @@ def wait_for_writes(ledger: Ledger) -> None:
     wait(f"{WRITES} writes", lambda: len(ledger.moments) >= written)
 
 
-def hang(servers: Cluster) -> Node:
+def hang_until_reset(servers: Cluster) -> Node:
+    """All processes of the primary hang, until a watchdog resets its machine. Patroni has the
+    watchdog do so before the leader key expires.
+    """
     primary = servers.primary()
     primary.freeze()
+    time.sleep(WATCHDOG)
+    primary.kill()
     return primary
 
 
@@ -97,15 +104,11 @@ def another_primary(servers: Cluster, than: Node) -> Node | None:
     return primary if primary is not than else None
 
 
-def mend(what: str, how: Callable[[], None], servers: Cluster) -> None:
-    began = time.monotonic()
-    how()
-    servers.wait_until_whole()
-    print(f"    {what}, it is a standby after {time.monotonic() - began:.1f} s", flush=True)
-
-
 def start_again(servers: Cluster, node: Node) -> None:
-    mend("started again", lambda: servers.start(node), servers)
+    began = time.monotonic()
+    servers.start(node)
+    servers.wait_until_whole()
+    print(f"    started again, it is a standby after {time.monotonic() - began:.1f} s", flush=True)
 
 
 def measure(servers: Cluster, ledger: Ledger, kills: int, switchovers: int) -> None:
@@ -114,7 +117,7 @@ def measure(servers: Cluster, ledger: Ledger, kills: int, switchovers: int) -> N
     for _ in range(switchovers):
         strike("switchover", hand_over, servers, ledger)
         servers.wait_until_whole()
-    mend("awake again", strike("hanging", hang, servers, ledger).thaw, servers)
+    start_again(servers, strike(HANG, hang_until_reset, servers, ledger))
     start_again(servers, strike(CUT_OFF, cut_off_and_kill, servers, ledger))
 
 

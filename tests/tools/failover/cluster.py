@@ -22,7 +22,6 @@ from tests.server import free_port
 POLICY = Path(__file__).with_name("patroni.yml")
 NAMES = ("node1", "node2", "node3")
 DATABASE = "taskapi"
-MAX_ATTEMPTS = 3
 
 Member = dict[str, Any]
 
@@ -38,14 +37,15 @@ def wait(what: str, condition: Callable[[], Any], seconds: float = 600) -> Any:
 
 
 class Node:
-    """Patroni and the PostgreSQL server that it runs, which die together."""
+    """etcd, Patroni and the PostgreSQL server that it runs, which die together."""
 
     def __init__(
         self, name: str, folder: Path, environment: dict[str, str], user: str | None
     ) -> None:
         self.name = name
         self.address = f"127.0.0.1:{free_port()}"
-        self.raft = f"127.0.0.1:{free_port()}"
+        self.etcd = f"127.0.0.1:{free_port()}"
+        self.etcd_peer = f"http://127.0.0.1:{free_port()}"
         self.rest = f"127.0.0.1:{free_port()}"
         self._folder = folder / name
         self._folder.mkdir()
@@ -58,19 +58,32 @@ class Node:
             "PATRONI_POSTGRESQL_CONNECT_ADDRESS": self.address,
             "PATRONI_POSTGRESQL_DATA_DIR": f"{self._folder}/data",
             "PATRONI_POSTGRESQL_PGPASS": f"{self._folder}/pgpass",
-            "PATRONI_RAFT_DATA_DIR": f"{self._folder}/raft",
-            "PATRONI_RAFT_SELF_ADDR": self.raft,
+            "PATRONI_ETCD3_HOST": self.etcd,
+            "ETCD_NAME": name,
+            "ETCD_DATA_DIR": f"{self._folder}/etcd",
+            "ETCD_LISTEN_CLIENT_URLS": f"http://{self.etcd}",
+            "ETCD_ADVERTISE_CLIENT_URLS": f"http://{self.etcd}",
+            "ETCD_LISTEN_PEER_URLS": self.etcd_peer,
+            "ETCD_INITIAL_ADVERTISE_PEER_URLS": self.etcd_peer,
+            # Five times the defaults, so that a busy machine elects no new leader.
+            "ETCD_HEARTBEAT_INTERVAL": "500",
+            "ETCD_ELECTION_TIMEOUT": "5000",
             "PATRONI_RESTAPI_LISTEN": self.rest,
             "PATRONI_RESTAPI_CONNECT_ADDRESS": self.rest,
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, partners: list[str]) -> None:
-        environment = self._environment | {"PATRONI_RAFT_PARTNER_ADDRS": ",".join(partners)}
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [environment["PYTHON"], "-m", "patroni", POLICY.name],
-                env=environment,
+    def start(self, peers: str) -> None:
+        """`peers` are the names and addresses of all members of the etcd cluster."""
+        self._environment["ETCD_INITIAL_CLUSTER"] = peers
+        patroni = [self._environment["PYTHON"], "-m", "patroni", POLICY.name]
+        self._processes = [self._spawn("etcd", ["etcd"]), self._spawn("patroni", patroni)]
+
+    def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self._folder / f"{name}.log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                env=self._environment,
                 cwd=self._folder.parent,
                 user=self._user,
                 stdout=log,
@@ -79,31 +92,22 @@ class Node:
 
     def kill(self) -> None:
         """As if the machine lost its power: nothing is left to finish what it had begun."""
-        if self._process is None:
-            return
         for pid in self.freeze():
             _signal(pid, signal.SIGKILL)
-        self._process.wait(timeout=600)
-        self._process = None
+        for process in self._processes:
+            process.wait(timeout=600)
+        self._processes = []
         wait(f"the end of {self.name}", lambda: not self._postmaster())
 
     def freeze(self) -> list[int]:
         """Stop all its processes; returns them."""
-        roots = [*self._postmaster(), *([self._process.pid] if self._process else [])]
+        roots = [*self._postmaster(), *(process.pid for process in self._processes)]
         for pid in roots:  # these first, so that no child is missed
             _signal(pid, signal.SIGSTOP)
         processes = [pid for root in roots for pid in _tree(root)]
         for pid in processes:
             _signal(pid, signal.SIGSTOP)
         return processes
-
-    def thaw(self) -> None:
-        for pid in self.freeze():
-            _signal(pid, signal.SIGCONT)
-
-    def forget(self) -> None:
-        for name in ("data", "raft"):
-            shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def _postmaster(self) -> list[int]:
         """Its process id, if it runs; the file that tells it survives a crash."""
@@ -142,26 +146,12 @@ class Cluster:
         self._roles = ["leader", "replica", "sync_standby"]
 
     def bootstrap(self) -> None:
-        """Start all nodes. On a busy machine Raft may forget which node may initialize, and all
-        wait for each other: then they start anew, with twice the time.
-        """
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            for node in self.nodes:
-                self.start(node)
-            try:
-                wait("a primary", self._primary, 90 * 2 ** (attempt - 1))
-            except TimeoutError:
-                if attempt == MAX_ATTEMPTS:
-                    raise
-                for node in self.nodes:
-                    node.kill()
-                    node.forget()
-            else:
-                break
+        for node in self.nodes:
+            self.start(node)
         self.wait_until_whole()
 
     def start(self, node: Node) -> None:
-        node.start([other.raft for other in self.nodes if other is not node])
+        node.start(",".join(f"{other.name}={other.etcd_peer}" for other in self.nodes))
 
     def close(self) -> None:
         for node in self.nodes:
