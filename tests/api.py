@@ -6,6 +6,8 @@ from typing import Any, Self
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
+from tests.client import Client
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -53,7 +55,7 @@ class Api:
 
 def from_address(client: TestClient, address: str) -> TestClient:
     """Return a client of the same running service that has another address."""
-    other = TestClient(client.app, client=(address, 50000), raise_server_exceptions=False)
+    other = Client(client.app, (address, 50000))
     other.portal = client.portal
     return other
 

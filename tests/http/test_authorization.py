@@ -14,17 +14,13 @@ each_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
 
 @pytest.fixture
-def task_id(anna: Api) -> int:
-    task_id: int = anna.create_task()["id"]
-    return task_id
+def paths(anna: Api) -> dict[str, int]:
+    """Ids of what Anna has, for the parameters of paths."""
+    return path_parameters(anna)
 
 
-def path_of(operation: Operation, owner: Api, task_id: int) -> str:
-    return operation.path.format(**path_parameters(owner) | {"task_id": task_id})
-
-
-def call(operation: Operation, caller: Api, owner: Api, task_id: int) -> Response:
-    path = path_of(operation, owner, task_id)
+def call(operation: Operation, caller: Api, paths: dict[str, int]) -> Response:
+    path = operation.path.format(**paths)
     return caller.request(operation.method, path, **operation.options)
 
 
@@ -33,66 +29,66 @@ def test_the_table_has_every_operation(client: TestClient) -> None:
     assert sorted(documented(client.app)) == sorted(map(str, OPERATIONS))
 
 
-@each_operation
-def test_the_document_names_private_operations(client: TestClient, operation: Operation) -> None:
+def test_the_document_names_private_operations(client: TestClient) -> None:
     assert isinstance(client.app, FastAPI)
-    declared = documented(client.app)[str(operation)]
-    assert bool(declared.get("security")) is not operation.public
-    answers_401 = not operation.public or operation.path == "/auth/token"
-    assert ("401" in declared["responses"]) is answers_401
-
-
-@each_operation
-def test_owners_may_call_every_operation(anna: Api, task_id: int, operation: Operation) -> None:
-    assert call(operation, anna, anna, task_id).status_code == operation.success
-
-
-@each_operation
-def test_private_operations_require_a_token(anna: Api, task_id: int, operation: Operation) -> None:
-    path = path_of(operation, anna, task_id)
-    answer = anna.client.request(operation.method, path, **operation.options)
-    if operation.public:
-        assert answer.status_code == operation.success
-    else:
-        check_problem(answer, 401, "unauthorized")
-        assert answer.headers["www-authenticate"] == 'Bearer realm="taskapi"'
-
-
-@each_operation
-def test_strangers_cannot_reach_what_an_owner_has(
-    anna: Api, boris: Api, task_id: int, operation: Operation
-) -> None:
-    before = anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()
-    answer = call(operation, boris, anna, task_id)
-    assert answer.status_code == (operation.stranger or operation.success)
-    assert (anna.get(f"/tasks/{task_id}").json(), anna.get("/users/me").json()) == before
-
-
-def everything_seen_by(user: Api) -> list[Any]:
-    return [user.get(path).json() for path in ("/users", "/tasks", "/auth/sessions")]
+    declared = documented(client.app)
+    for operation in OPERATIONS:
+        private = not operation.public
+        assert bool(declared[str(operation)].get("security")) is private, operation
+        answers_401 = private or operation.path == "/auth/token"
+        assert ("401" in declared[str(operation)]["responses"]) is answers_401, operation
 
 
 @pytest.mark.one_database
 @each_operation
-def test_unknown_query_parameters_are_refused(
-    anna: Api, task_id: int, operation: Operation
+def test_owners_may_call_every_operation(
+    anna: Api, paths: dict[str, int], operation: Operation
 ) -> None:
-    path = path_of(operation, anna, task_id)
-    before = everything_seen_by(anna)
-    answer = anna.request(operation.method, f"{path}?if_match=1&x", **operation.options)
-    if operation.form:
-        assert check_problem(answer, 400, "invalid-token-request")["error"] == "invalid_request"
-    else:
-        assert faults(answer) == [("query", "/if_match"), ("query", "/x")]
-    assert everything_seen_by(anna) == before
+    assert call(operation, anna, paths).status_code == operation.success
 
 
-@each_operation
-def test_tokens_of_deleted_users_are_refused(anna: Api, boris: Api, operation: Operation) -> None:
-    task_id = boris.create_task()["id"]
+def test_private_operations_require_a_token(anna: Api, paths: dict[str, int]) -> None:
+    for operation in OPERATIONS:
+        path = operation.path.format(**paths)
+        answer = anna.client.request(operation.method, path, **operation.options)
+        if operation.public:
+            assert answer.status_code == operation.success, operation
+        else:
+            check_problem(answer, 401, "unauthorized")
+            assert answer.headers["www-authenticate"] == 'Bearer realm="taskapi"', operation
+
+
+def test_strangers_cannot_reach_what_an_owner_has(
+    anna: Api, boris: Api, paths: dict[str, int]
+) -> None:
+    before = anna.get("/users/me").json(), anna.get("/tasks").json()
+    for operation in OPERATIONS:
+        answer = call(operation, boris, paths)
+        assert answer.status_code == (operation.stranger or operation.success), operation
+    assert (anna.get("/users/me").json(), anna.get("/tasks").json()) == before
+
+
+def everything_of(user: Api) -> list[Any]:
+    return [user.get(path).json() for path in ("/users/me", "/tasks", "/auth/sessions")]
+
+
+@pytest.mark.one_database
+def test_unknown_query_parameters_are_refused(anna: Api, paths: dict[str, int]) -> None:
+    before = everything_of(anna)
+    for operation in OPERATIONS:
+        path = operation.path.format(**paths)
+        answer = anna.request(operation.method, f"{path}?if_match=1&x", **operation.options)
+        if operation.form:
+            assert check_problem(answer, 400, "invalid-token-request")["error"] == "invalid_request"
+        else:
+            assert faults(answer) == [("query", "/if_match"), ("query", "/x")], operation
+    assert everything_of(anna) == before
+
+
+def test_tokens_of_deleted_users_are_refused(anna: Api, boris: Api) -> None:
+    paths = path_parameters(boris)
     anna.delete(f"/users/{anna.user_id}")
-    answer = call(operation, anna, boris, task_id)
-    if not operation.public:
-        problem = check_problem(answer, 401, "unauthorized")
-        assert problem["detail"] == "The session has ended."
-        assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+    for operation in (each for each in OPERATIONS if not each.public):
+        problem = check_problem(answer := call(operation, anna, paths), 401, "unauthorized")
+        assert problem["detail"] == "The session has ended.", operation
+        assert 'error="invalid_token"' in answer.headers["www-authenticate"], operation

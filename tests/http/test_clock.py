@@ -115,28 +115,33 @@ def test_idempotency_keys_are_kept_for_a_day(clock: Clock, anna: Api) -> None:
     assert create() != first
 
 
-@pytest.mark.parametrize(
-    "moment",
-    [
-        datetime(2028, 2, 28, 23, 59, 59, 999_990, UTC),  # a leap day comes
-        datetime(2028, 2, 29, 12, tzinfo=UTC),
-        datetime(2027, 3, 28, 0, 59, 59, tzinfo=UTC),  # summer time begins in Europe
-        datetime(2027, 10, 31, 0, 59, 59, tzinfo=UTC),  # and ends, so that an hour comes twice
-        datetime(2027, 12, 31, 23, 59, 59, 999_990, UTC),
-        datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC),  # 2**31 - 1 seconds since 1970
-        datetime(2027, 6, 1, tzinfo=UTC),  # no fraction of a second
-    ],
-)
-@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"], indirect=True)
+MOMENTS = [
+    datetime(2028, 2, 28, 23, 59, 59, 999_990, UTC),  # a leap day comes
+    datetime(2028, 2, 29, 12, tzinfo=UTC),
+    datetime(2027, 3, 28, 0, 59, 59, tzinfo=UTC),  # summer time begins in Europe
+    datetime(2027, 10, 31, 0, 59, 59, tzinfo=UTC),  # and ends, so that an hour comes twice
+    datetime(2027, 12, 31, 23, 59, 59, 999_990, UTC),
+    datetime(2038, 1, 19, 3, 14, 7, tzinfo=UTC),  # 2**31 - 1 seconds since 1970
+    datetime(2027, 6, 1, tzinfo=UTC),  # no fraction of a second
+]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin"], indirect=True)
 @pytest.mark.usefixtures("zone")
 def test_timestamps_are_utc_and_ordered_on_special_days(
     start: Callable[[Settings], TestClient],
     settings: Settings,
     clock: Clock,
-    moment: datetime,
 ) -> None:
-    clock.moment = moment
-    anna = Api.register(start(settings), "anna@example.com")
+    """The connections of the service are made in the zone too."""
+    client = start(settings)
+    for number, moment in enumerate(MOMENTS):
+        clock.moment = moment
+        check_timestamps(clock, Api.register(client, f"{number}@example.com"))
+
+
+def check_timestamps(clock: Clock, anna: Api) -> None:
+    moment = clock.moment
     made = [anna.create_task(str(number)) for number in range(3)]
     clock.moment += 2 * HOUR
     tokens = request_token(anna.client, anna.email).json()

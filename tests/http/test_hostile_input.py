@@ -156,26 +156,27 @@ def test_numbers_and_booleans_are_read(anna: Api) -> None:
     assert anna.get("/tasks?total=true").headers["x-total-count"] == "1"
 
 
-@with_id
+@pytest.mark.parametrize(
+    "operation", {each.path: each for each in OPERATIONS if "{" in each.path}.values(), ids=str
+)
 def test_ids(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
     for hostile in IDS:
         path = operation.path.format(**dict.fromkeys(paths, hostile))
         check_answered(anna.request(operation.method, path, **operation.options))
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-def test_queries(anna: Api, paths: dict[str, Any], operation: Operation) -> None:
+def test_queries(anna: Api, paths: dict[str, Any]) -> None:
     assert isinstance(anna.client.app, FastAPI)
-    parameters = documented(anna.client.app)[str(operation)].get("parameters", [])
-    queries = [
-        f"{parameter['name']}={value}"
-        for parameter in parameters
-        if parameter["in"] == "query"
-        for value in [*IDS, "", "&".join([f"{parameter['name']}=1"] * 500)]
-    ]
-    path = operation.path.format(**paths)
-    for query in [*queries, "%00=%ff", "%ff", "=", "&" * 1000]:
-        if operation.method != "DELETE":
+    declared = documented(anna.client.app)
+    for operation in (each for each in OPERATIONS if each.method != "DELETE"):
+        queries = [
+            f"{parameter['name']}={value}"
+            for parameter in declared[str(operation)].get("parameters", [])
+            if parameter["in"] == "query"
+            for value in [*IDS, "", "&".join([f"{parameter['name']}=1"] * 500)]
+        ]
+        path = operation.path.format(**paths)
+        for query in [*queries, "%00=%ff", "&" * 1000]:
             check_answered(anna.request(operation.method, f"{path}?{query}", **operation.options))
 
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from taskapi.app import create_app
 from taskapi.settings import Settings
-from tests.conftest import SECRET_KEY
+from tests.fixtures import SECRET_KEY
 from tests.server import ROOT, serve_in_thread
 
 OURS = "taskapi.http.protocol:HTTPProtocol"

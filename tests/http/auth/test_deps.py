@@ -15,7 +15,7 @@ from taskapi.security import access_tokens
 from taskapi.settings import Settings
 from tests.api import Api, check_problem, log_in
 from tests.clock import Clock
-from tests.conftest import SECRET_KEY
+from tests.fixtures import SECRET_KEY
 
 pytestmark = pytest.mark.one_database
 

@@ -10,7 +10,7 @@ from httpx2 import Response
 
 from tests.api import Api, check_problem, log_in, refresh, request_token
 from tests.clock import Clock
-from tests.conftest import SECRET_KEY
+from tests.fixtures import SECRET_KEY
 
 SENSITIVE: list[tuple[str, dict[str, str] | None]] = [
     ("PATCH", {"password": "another password"}),
