@@ -1,7 +1,8 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+from sqlmodel import SQLModel
 
 from taskapi.models import DocstringMixin, Text
 
@@ -173,7 +174,7 @@ class UnsupportedMediaType(Problem, status=415, slug="unsupported-media-type"):
     advice = "Send JSON with the header `Content-Type: application/json`."
 
 
-class ErrorItem(DocstringMixin, BaseModel):
+class ErrorItem(DocstringMixin, SQLModel):
     """One thing that is wrong with a request."""
 
     model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}

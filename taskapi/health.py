@@ -1,7 +1,7 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from sqlmodel import SQLModel
 
 from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
@@ -10,7 +10,7 @@ from taskapi.http.routes import OperationRoute
 router = APIRouter(tags=["health"], route_class=OperationRoute)
 
 
-class Health(BaseModel):
+class Health(SQLModel):
     status: Literal["ok"] = "ok"
 
 

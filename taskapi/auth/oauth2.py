@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstraints
+from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
@@ -42,7 +43,7 @@ ERROR_CODES: Mapping[type[Problem], str] = {
 """The codes of RFC 6749, sections 5.2 and 4.1.2.1. Other problems are `invalid_request`."""
 
 
-class PasswordGrant(DocstringMixin, BaseModel):
+class PasswordGrant(DocstringMixin, SQLModel):
     """An access token request with a password (RFC 6749, section 4.3.2).
 
     Other parameters, such as `scope` and `client_id`, are ignored (section 3.2).
@@ -60,7 +61,7 @@ class PasswordGrant(DocstringMixin, BaseModel):
     ]
 
 
-class RefreshGrant(DocstringMixin, BaseModel):
+class RefreshGrant(DocstringMixin, SQLModel):
     """An access token request with a refresh token (RFC 6749, section 6)."""
 
     model_config = {"use_attribute_docstrings": True}
@@ -74,7 +75,7 @@ class RefreshGrant(DocstringMixin, BaseModel):
     """The newest refresh token of the session. The response replaces it."""
 
 
-class Revocation(DocstringMixin, BaseModel):
+class Revocation(DocstringMixin, SQLModel):
     """A revocation request (RFC 7009, section 2.1). `token_type_hint` is ignored."""
 
     model_config = {"use_attribute_docstrings": True}
@@ -87,7 +88,7 @@ class Revocation(DocstringMixin, BaseModel):
     """An access token or a refresh token."""
 
 
-class TokenResponse(DocstringMixin, BaseModel):
+class TokenResponse(DocstringMixin, SQLModel):
     """A successful response of the token endpoint (RFC 6749, section 5.1)."""
 
     model_config = {"use_attribute_docstrings": True}

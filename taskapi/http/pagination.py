@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol, TypeVar
 
 from fastapi import Request, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
+from sqlmodel import SQLModel
 
 from taskapi.exceptions import InvalidRequest
 from taskapi.models import AddressInt
@@ -30,7 +31,7 @@ class Row(Protocol):
 R = TypeVar("R", bound=Row)
 
 
-class PageParams(BaseModel):
+class PageParams(SQLModel):
     """The query parameters of a list. Unknown ones are refused, as unknown fields of bodies are."""
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}

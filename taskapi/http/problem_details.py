@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from fastapi import Request
-from pydantic import BaseModel, Field
+from pydantic import Field
+from sqlmodel import SQLModel
 from starlette.responses import JSONResponse
 
 from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
@@ -18,7 +19,7 @@ ProblemKind = type[Problem]
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-class ProblemDetails(DocstringMixin, BaseModel):
+class ProblemDetails(DocstringMixin, SQLModel):
     """Problem details for HTTP APIs (RFC 9457)."""
 
     model_config = {"title": "Problem", "use_attribute_docstrings": True}
