@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlmodel import SQLModel
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
@@ -109,7 +109,7 @@ class TokenResponse(DocstringMixin, SQLModel):
 class TokenProblemDetails(ProblemDetails):
     """Problem details that are also an OAuth 2.0 error response (RFC 6749, section 5.2)."""
 
-    model_config = ConfigDict(title="TokenProblem")
+    model_config = {"title": "TokenProblem"}
 
     error: str = Field(max_length=100, pattern="^[a-z_]+$")
     """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
