@@ -109,7 +109,7 @@ class TokenResponse(DocstringMixin, SQLModel):
 class TokenProblemDetails(ProblemDetails):
     """Problem details that are also an OAuth 2.0 error response (RFC 6749, section 5.2)."""
 
-    model_config = {"title": "TokenProblem"}
+    model_config = {"title": "TokenProblem"}  # noqa: RUF012 -- what Pydantic reads
 
     error: str = Field(max_length=100, pattern="^[a-z_]+$")
     """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
