@@ -57,6 +57,13 @@ def test_common_passwords_are_refused_in_changes(careful: TestClient, method: st
     log_in(careful, anna.email)
 
 
+def test_a_password_is_the_same_however_its_accents_are_composed(client: TestClient) -> None:
+    user = {"name": "Anna", "email": "anna@example.com", "password": "cafe\u0301 au lait"}
+    assert client.post("/users", json=user).status_code == 201
+    log_in(client, "anna@example.com", "caf\u00e9 au lait")
+    log_in(client, "anna@example.com", "cafe\u0301 au lait")
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_half_a_character_in_a_password_is_refused(anna: Api, method: str) -> None:
     path = "/users" if method == "POST" else f"/users/{anna.user_id}"
