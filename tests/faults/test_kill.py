@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 pytestmark = pytest.mark.own_database
 
-KILLS = 100 if LONG else 10
+KILLS = 100 if LONG else 5
 WRITERS = 32
 MOST_ANSWERS = 8 * WRITERS
 """Between two kills; how many there are is left to chance."""

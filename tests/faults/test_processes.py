@@ -177,12 +177,9 @@ def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> N
     assert loaded == ["True\n", "False\n"]
 
 
-@pytest.mark.parametrize("name", ["50% off", "C#", "%(here)s"])
-def test_the_service_starts_and_is_migrated_in_a_folder_of_any_name(
-    tmp_path: Path, name: str
-) -> None:
+def test_the_service_starts_and_is_migrated_in_a_folder_of_any_name(tmp_path: Path) -> None:
     """Failed: Alembic interpolated the `%`."""
-    clone = tmp_path / name
+    clone = tmp_path / "50% off C# %(here)s"
     for folder in ("taskapi", "alembic"):
         shutil.copytree(ROOT / folder, clone / folder)
     shutil.copy(ROOT / "alembic.ini", clone)
