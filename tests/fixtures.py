@@ -206,28 +206,28 @@ def accounts() -> Accounts:
 
 
 @pytest.fixture
-def anna(
+def register(
     client: TestClient,
     accounts: Accounts,
     shared_database: SharedDatabase | None,
     request: pytest.FixtureRequest,
-) -> Api:
-    """Somebody who is logged in."""
+) -> Callable[[str], Api]:
+    """Return somebody who is logged in, by the e-mail."""
     database = None if "clock" in request.fixturenames else shared_database
-    return accounts.get(client, database, "anna@example.com")
+    return lambda email: accounts.get(client, database, email)
+
+
+@pytest.fixture
+def anna(register: Callable[[str], Api]) -> Api:
+    return register("anna@example.com")
 
 
 @pytest.fixture
 def boris(
-    client: TestClient,
     anna: Api,  # noqa: ARG001 -- comes first, so that the ids are always the same
-    accounts: Accounts,
-    shared_database: SharedDatabase | None,
-    request: pytest.FixtureRequest,
+    register: Callable[[str], Api],
 ) -> Api:
-    """Somebody else who is logged in."""
-    database = None if "clock" in request.fixturenames else shared_database
-    return accounts.get(client, database, "boris@example.com")
+    return register("boris@example.com")
 
 
 @pytest.fixture

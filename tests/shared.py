@@ -40,7 +40,7 @@ class SharedDatabase:
 
     def delete(self) -> None:
         """Delete all rows, and start the ids at 1 again."""
-        statements = [f"DELETE FROM {table}" for table in reversed(_tables())]  # noqa: S608 -- as above
+        statements = [f"DELETE FROM {table}" for table in reversed(_tables())]  # noqa: S608 -- the models' own names
         if self._postgresql:
             statements += [f"SELECT setval('{table}_id_seq', 1, false)" for table in _serial()]
         else:
@@ -62,10 +62,10 @@ class SharedDatabase:
         self._connection.execute("BEGIN")
         for table, row in rows:
             values = ", ".join([placeholder] * len(row))
-            self._connection.execute(f"INSERT INTO {table} VALUES ({values})", row)  # noqa: S608 -- as above
+            self._connection.execute(f"INSERT INTO {table} VALUES ({values})", row)  # noqa: S608 -- the models' own names
         for table in {table for table, _ in rows} & set(_serial()) if self._postgresql else ():
             self._connection.execute(
-                f"SELECT setval('{table}_id_seq', max(id)) FROM {table}"  # noqa: S608 -- as above
+                f"SELECT setval('{table}_id_seq', max(id)) FROM {table}"  # noqa: S608 -- the models' own names
             )
         self._connection.execute("COMMIT")
 

@@ -177,7 +177,7 @@ def test_tasks_and_changes_of_the_account_do_not_deadlock(
 def test_a_new_password_ends_a_session_that_starts_meanwhile_with_the_old_one(
     anna: Api, settings: Settings, start: Start, level: str
 ) -> None:
-    """Whatever isolation level is the default of the server."""
+    """The default isolation level of the server does not matter."""
     escaped = level.replace(" ", "\\ ")
     option = quote(f"-c default_transaction_isolation={escaped}")
     url = f"{settings.database_url}&options={option}"
