@@ -7,7 +7,8 @@ import os
 
 from taskapi.database import core, timeouts
 
-core.QUEUE_TIMEOUT = timeouts.QUEUE_TIMEOUT = float(os.environ["QUEUE_TIMEOUT"])
+for module in (core, timeouts):
+    vars(module)["QUEUE_TIMEOUT"] = float(os.environ["QUEUE_TIMEOUT"])
 
 from taskapi.main import app  # noqa: E402 -- other modules copy the value when they are imported
 
