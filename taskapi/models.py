@@ -2,7 +2,6 @@ import ast
 import inspect
 import re
 import sys
-from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -17,7 +16,7 @@ from pydantic import (
     TypeAdapter,
     model_validator,
 )
-from sqlalchemy import BigInteger, CursorResult, Integer, String
+from sqlalchemy import BigInteger, Integer, String
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import SQLModel
 
@@ -152,14 +151,9 @@ class ResponseModel(DocstringMixin, SQLModel):
     model_config = {"from_attributes": True, "use_attribute_docstrings": True}
 
     @classmethod
-    def of_rows(cls, result: CursorResult[Any]) -> list[Self]:
-        """Validate all rows of a result. Columns that the model has no field for are ignored.
-
-        Named tuples, because reading attributes of SQLAlchemy's rows takes longer than validating
-        them.
-        """
-        make = _row_type(tuple(result.keys()))._make
-        return _list_adapter(cls).validate_python([make(row) for row in result])
+    def of_rows(cls, rows: Sequence[Any]) -> list[Self]:
+        """Validate all rows. Columns that the model has no field for are ignored."""
+        return _list_adapter(cls).validate_python(rows)
 
 
 class IdentifiedModel(ResponseModel):
@@ -185,11 +179,6 @@ R = TypeVar("R", bound=ResponseModel)
 
 
 @cache
-def _row_type(columns: Sequence[str]) -> Any:  # noqa: ANN401 -- a class made at run time
-    return namedtuple("Row", columns)  # noqa: PYI024 -- made at run time
-
-
-@cache
 def _list_adapter(model: type[R]) -> TypeAdapter[list[R]]:
     return TypeAdapter(list[model])  # type: ignore[valid-type] # a variable, known at run time only
 
@@ -200,11 +189,6 @@ def attribute(field: T) -> InstrumentedAttribute[T]:
     `sqlmodel.col` does so too, but as a `Mapped`, which has no column and suits no loader option.
     """
     return cast("InstrumentedAttribute[T]", field)
-
-
-def inserted_id(result: CursorResult[Any]) -> int:
-    """Return the id of an inserted row. RETURNING would take a third longer on SQLite."""
-    return int(next(iter(result.inserted_primary_key or ())))
 
 
 def utc_now() -> datetime:

@@ -5,9 +5,9 @@ from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
-from sqlalchemy import Connection
 
 from taskapi.auth.service import check_session, lock_account, lock_session
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.deps import get_services
 from taskapi.exceptions import Unauthorized, Unavailable

@@ -17,9 +17,7 @@ SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
 )
 SELECT_NEWEST_USER_ID = select(func.max(User.id))
-SELECT_PASSWORD_HASHES = select(User.password_hash).where(
-    col(User.id).in_(bindparam("user_ids", expanding=True))
-)
+SELECT_PASSWORD_HASH = select(User.password_hash).where(col(User.id) == bindparam("user_id"))
 LOCK_USER = (
     select(User.id).where(col(User.id) == bindparam("owner_id")).with_for_update(key_share=True)
 )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Executable
 
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.queries import (
@@ -23,16 +23,17 @@ from taskapi.auth.queries import (
     SELECT_CREDENTIALS,
     SELECT_NEWEST_USER_ID,
     SELECT_PAGE,
-    SELECT_PASSWORD_HASHES,
+    SELECT_PASSWORD_HASH,
     SELECT_SESSION_ID,
     UPDATE_PASSWORD_HASH,
 )
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.database.timeouts import max_repeat_delay
 from taskapi.exceptions import InvalidGrant, NotFound, Unauthorized
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
-from taskapi.models import inserted_id, utc_now
+from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.passwords import Passwords, Verification
 from taskapi.security.refresh_tokens import RefreshToken
@@ -86,7 +87,11 @@ def _sample_password_hashes(connection: Connection) -> Sequence[str]:
     """Return the hashes of random accounts: reading those of all could take seconds."""
     newest = connection.execute(SELECT_NEWEST_USER_ID).scalar_one() or 0
     user_ids = random.sample(range(1, newest + 1), min(newest, SAMPLE_SIZE))
-    return connection.execute(SELECT_PASSWORD_HASHES, {"user_ids": user_ids}).scalars().all()
+    rows = [
+        connection.execute(SELECT_PASSWORD_HASH, {"user_id": user_id}).one_or_none()
+        for user_id in user_ids
+    ]
+    return [row.password_hash for row in rows if row]
 
 
 def find_credentials(connection: Connection, account: str) -> Credentials | None:
@@ -116,7 +121,7 @@ def _start_session(
         "expires_at": now + timedelta(seconds=lifetime),
         "client": client,
     }
-    session_id = inserted_id(connection.execute(INSERT_SESSION, values))
+    session_id = connection.execute(INSERT_SESSION, values).inserted_id()
     return AccessToken(user_id=user.user_id, session_id=session_id, auth_time=now), refresh_token
 
 
@@ -214,7 +219,7 @@ def list_sessions(
     }
     return [
         SessionPublic.model_validate(session, update={"current": session.id == token.session_id})
-        for session in connection.execute(SELECT_PAGE, values)
+        for session in connection.execute(SELECT_PAGE, values).all()
     ]
 
 

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection
+import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
+from taskapi.database.connections import Connection, ThreadConnections
 from taskapi.database.engines import database_file, open_engine
 from taskapi.database.errors import is_temporary
-from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS
+from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS, TIMEOUT_MARGIN
 from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
@@ -39,8 +40,8 @@ Args = TypeVarTuple("Args")
 class Database:
     """Run functions of a connection in transactions, in worker threads.
 
-    There is one thread for each connection, so that threads and connections can't wait for each
-    other. Jobs wait in a queue, in the order of submission, without a thread or a connection.
+    Each thread keeps its connection, so that threads and connections can't wait for each other.
+    Jobs wait in a queue, in the order of submission, without a thread or a connection.
     Reads, writes and readiness checks have threads of their own. One user's reads take at most half
     of the threads for reads.
 
@@ -62,12 +63,12 @@ class Database:
             transaction_pooling=settings.database_transaction_pooling,
         )
         self._reading_engine = open_with_timeout(connections=readers + 1, snapshots=True)
-        writing_engine = open_with_timeout(connections=writers)
-        self._writing_engine = writing_engine.execution_options(begin="IMMEDIATE")
+        self._reading = ThreadConnections(self._reading_engine, "DEFERRED")
+        self._writing = ThreadConnections(open_with_timeout(connections=writers), "IMMEDIATE")
         self._readers = WorkerPool(readers, self._run_in_transaction)
         run = self._commit_batch if self.file else self._run_in_transaction
         self._writers = WorkerPool(writers, run)
-        self._checker = WorkerPool(1, self._run_in_transaction)
+        self._checker = WorkerPool(1, self._check)
         self._reads_per_user = max(1, readers // 2)
         self._user_reads = WeakValueDictionary[int, asyncio.Semaphore]()
 
@@ -76,8 +77,8 @@ class Database:
         deadline = time.monotonic() + QUEUE_TIMEOUT
         for pool in (self._readers, self._writers, self._checker):
             pool.shutdown(max(0.0, deadline - time.monotonic()))
-        self._reading_engine.dispose()
-        self._writing_engine.dispose()
+        self._reading.close()
+        self._writing.close()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Run a function that only reads, from one snapshot of the database.
@@ -107,8 +108,12 @@ class Database:
         finally:
             reads.release()
 
-    async def check(self, function: Callable[[Connection], T]) -> T:
-        """Do the same as `read`, in a thread that serves no other requests."""
+    async def check(self, function: Callable[[sqlalchemy.Connection], T]) -> T:
+        """Run a function that only reads, in a thread that serves no other requests.
+
+        Raises:
+            Unavailable: the database can't be reached, or is too busy.
+        """
         return await _submit(self._checker, Job(function, writes=False))
 
     async def write(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
@@ -124,33 +129,32 @@ class Database:
         return await _submit(self._writers, job)
 
     def _run_in_transaction(self, _: WorkerPool, job: Job[Any]) -> None:
+        connections = self._writing if job.writes else self._reading
         try:
-            job.set_result(self._transact(job))
+            job.set_result(_transact(connections, job.run_with, writes=job.writes))
         except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
             job.set_exception(job.run(_map_error, error))
         deliver([job])
 
-    def _transact(self, job: Job[T]) -> T:
-        engine = self._writing_engine if job.writes else self._reading_engine
-        attempt = 1
-        while True:
-            try:
-                with engine.begin() as connection:
-                    return job.run(job.function, connection)
-            except DBAPIError as error:
-                if not job.writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):
-                    raise
-            time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
-            attempt += 1
+    def _check(self, _: WorkerPool, job: Job[Any]) -> None:
+        try:
+            with self._reading_engine.begin() as connection:
+                job.set_result(job.run_with(connection))
+        except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
+            job.set_exception(job.run(_map_error, error))
+        deliver([job])
 
     def _commit_batch(self, pool: WorkerPool, first: Job[Any]) -> None:
         jobs = [first]
         while len(jobs) < MAX_BATCH_SIZE and (job := pool.next_waiting()):
             jobs.append(job)
+
+        def run(connection: Connection) -> None:
+            for job in jobs:
+                _run_in_savepoint(job, connection)
+
         try:
-            with self._writing_engine.begin() as connection:
-                for job in jobs:
-                    _run_in_savepoint(job, connection)
+            _transact(self._writing, run, writes=True)
         except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
             for job in jobs:
                 job.set_exception(job.run(_map_error, error))
@@ -168,7 +172,7 @@ async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -
 def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
     connection.exec_driver_sql("SAVEPOINT job")
     try:
-        job.set_result(job.run(job.function, connection))
+        job.set_result(job.run_with(connection))
     except BaseException as error:  # noqa: BLE001 -- the request gets it, the others are committed
         job.set_exception(job.run(_map_error, error))
         try:
@@ -176,6 +180,32 @@ def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
         except DBAPIError:  # SQLite has rolled back the whole transaction
             raise error from None
     connection.exec_driver_sql("RELEASE job")
+
+
+def _transact(
+    connections: ThreadConnections, function: Callable[[Connection], T], *, writes: bool
+) -> T:
+    """Run a function in a transaction on this thread's connection.
+
+    It is run again after a conflict with a concurrent transaction, and when the connection was lost
+    before the commit: a server may have closed it while it was idle.
+    """
+    attempt = 1
+    while True:
+        began = time.monotonic()
+        connection = connections.get()
+        try:
+            return connection.transact(function)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                connections.discard()
+                was_idle = error.statement and time.monotonic() - began < TIMEOUT_MARGIN
+                if was_idle and not connection.is_fresh:
+                    continue
+            if not writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):
+                raise
+        time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
+        attempt += 1
 
 
 def _is_retryable(error: DBAPIError) -> bool:

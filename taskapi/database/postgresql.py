@@ -2,14 +2,16 @@
 
 import re
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.abc import ConnDict, PQGen
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Dialect, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
+from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from taskapi.database.statements import Converters
 from taskapi.database.timeouts import TIMEOUT_MARGIN
 from taskapi.settings import ConfigurationError
 
@@ -42,8 +44,20 @@ class TimeoutConnection(psycopg.Connection[Any]):
     for a server process that hangs.
     """
 
+    converters: Converters = MappingProxyType({})
     response_timeout: float | None = None
     """Seconds; None for no limit."""
+    transaction_timeout = 0
+    """The statement timeout that each transaction sets, in milliseconds; 0 for none."""
+
+    def begin(self, _: str) -> None:
+        """The driver sends BEGIN with the first statement."""
+        if self.transaction_timeout:
+            self.execute(f"SET LOCAL statement_timeout = {self.transaction_timeout}")
+
+    def is_lost(self, error: Exception) -> bool:
+        """After a failover, another connection finds the new primary."""
+        return self.closed or getattr(error, "sqlstate", None) == READ_ONLY_SQL_TRANSACTION
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         limit = self.response_timeout if timeout is None else timeout
@@ -128,19 +142,8 @@ def open_engine(
         connection = TimeoutConnection.connect(**arguments, prepare_threshold=prepare_threshold)
         if statement_timeout:
             connection.response_timeout = statement_timeout + TIMEOUT_MARGIN
+        if transaction_pooling:
+            connection.transaction_timeout = milliseconds
         return cast("DBAPIConnection", connection)
-
-    @event.listens_for(engine, "handle_error")
-    def discard_standby(context: ExceptionContext) -> None:
-        """After a failover, make the next connection look for the new primary."""
-        sqlstate = getattr(context.original_exception, "sqlstate", None)
-        if sqlstate == READ_ONLY_SQL_TRANSACTION:
-            context.is_disconnect = True
-
-    if milliseconds and transaction_pooling:
-
-        @event.listens_for(engine, "begin")
-        def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
 
     return engine

@@ -4,10 +4,14 @@ import os
 import sqlite3
 import time
 from contextlib import suppress
-from typing import cast
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, cast
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
+from sqlmodel.sql.sqltypes import UTCDateTime
 
+from taskapi.database.statements import Converters
 from taskapi.exceptions import Unavailable
 from taskapi.settings import ConfigurationError
 
@@ -15,16 +19,6 @@ DEADLINE_INTERVAL = 10_000
 """Instructions of SQLite's virtual machine between two looks at the clock."""
 
 logger = logging.getLogger(__name__)
-
-
-class TimeoutConnection(sqlite3.Connection):
-    """A connection that interrupts a statement after its deadline."""
-
-    deadline = math.inf
-    """A time of `time.monotonic()`."""
-
-    def is_late(self) -> bool:
-        return time.monotonic() > self.deadline
 
 
 class FileIdentity:
@@ -59,6 +53,62 @@ class FileIdentity:
         return status.st_dev, status.st_ino
 
 
+def _to_text(timestamp: datetime) -> str:
+    """Do the same as SQLAlchemy's DateTime, for aware timestamps only."""
+    if timestamp.tzinfo is not UTC:
+        timestamp = timestamp.astimezone(UTC)
+    return timestamp.replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _from_text(text: str) -> datetime:
+    return datetime.fromisoformat(f"{text}Z")
+
+
+class TimeoutConnection(sqlite3.Connection):
+    """A connection that interrupts a statement after its deadline. It fetches rows in that time.
+
+    BEGIN, COMMIT and ROLLBACK are not limited.
+    """
+
+    converters: Converters = MappingProxyType({UTCDateTime: (_to_text, _from_text)})
+    identity: FileIdentity
+    statement_timeout = math.inf
+    """Seconds."""
+    _deadline = math.inf
+    """A time of `time.monotonic()`."""
+
+    def limit_statements(self, seconds: int) -> None:
+        self.statement_timeout = seconds
+        self.set_progress_handler(self._is_late, DEADLINE_INTERVAL)
+
+    def begin(self, mode: str) -> None:
+        """
+        Raises:
+            Unavailable: the file was replaced or deleted.
+        """
+        self.identity.check()
+        self._deadline = math.inf
+        super().execute(f"BEGIN {mode}")
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # noqa: ANN401 -- the driver's own
+        self._deadline = time.monotonic() + self.statement_timeout
+        return super().execute(sql, parameters)
+
+    def commit(self) -> None:
+        self._deadline = math.inf
+        super().commit()
+
+    def rollback(self) -> None:
+        self._deadline = math.inf
+        super().rollback()
+
+    def is_lost(self, _: Exception) -> bool:
+        return False
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+
 def open_engine(
     url: str, connections: int, statement_timeout: int, *, foreign_keys: bool
 ) -> Engine:
@@ -68,8 +118,9 @@ def open_engine(
     that write. The driver's own BEGIN comes with the first write, where SQLite can't wait for the
     lock any more and reports "database is locked" at once.
 
-    `statement_timeout` is in seconds, 0 for none. A write that is interrupted rolls back its
-    transaction. No transaction begins after the file was replaced or deleted.
+    `statement_timeout` is in seconds, 0 for none. It limits what the driver's connection executes
+    itself. A write that is interrupted rolls back its transaction. No transaction begins after the
+    file was replaced or deleted.
 
     Raises:
         ConfigurationError: the URL has a parameter with an invalid value.
@@ -79,6 +130,7 @@ def open_engine(
             url,
             pool_size=connections,
             max_overflow=0,
+            paramstyle="named",
             connect_args={"factory": TimeoutConnection},
         )
     except ValueError as error:  # a parameter of the driver, such as timeout
@@ -94,40 +146,20 @@ def open_engine(
             os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _: object) -> None:
+    def configure(connection: TimeoutConnection, _: object) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
         connection.execute("PRAGMA journal_mode=WAL")
         # NORMAL may lose acknowledged commits in a power failure.
         connection.execute("PRAGMA synchronous=FULL")
         identity.record()
+        connection.identity = identity
+        if statement_timeout:
+            connection.limit_statements(statement_timeout)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        identity.check()
         mode = connection.get_execution_options().get("begin", "DEFERRED")
-        connection.exec_driver_sql(f"BEGIN {mode}")
+        cast("TimeoutConnection", connection.connection.dbapi_connection).begin(mode)
 
-    if statement_timeout:
-        _limit_statements(engine, statement_timeout)
     return engine
-
-
-def _limit_statements(engine: Engine, seconds: int) -> None:
-    @event.listens_for(engine, "connect")
-    def configure(connection: TimeoutConnection, _: object) -> None:
-        connection.set_progress_handler(connection.is_late, DEADLINE_INTERVAL)
-
-    @event.listens_for(engine, "before_cursor_execute")
-    def start(connection: Connection, *_: object) -> None:
-        _driver_connection(connection).deadline = time.monotonic() + seconds
-
-    # A statement runs while its rows are fetched, too. The end of the transaction is not limited.
-    @event.listens_for(engine, "commit")
-    @event.listens_for(engine, "rollback")
-    def stop(connection: Connection) -> None:
-        _driver_connection(connection).deadline = math.inf
-
-
-def _driver_connection(connection: Connection) -> TimeoutConnection:
-    return cast("TimeoutConnection", connection.connection.dbapi_connection)

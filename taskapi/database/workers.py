@@ -31,6 +31,10 @@ class Job(Generic[T]):
         """Claim the job atomically. Only the first caller gets True."""
         return self._running.acquire(blocking=False)
 
+    def run_with(self, argument: Any) -> T:  # noqa: ANN401 -- what the worker thread provides
+        """Run the function in the context of the request."""
+        return self.run(self.function, argument)
+
     def set_result(self, result: T) -> None:
         self._complete = partial(self._future.set_result, result)
 

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from fastapi import Header
 from pydantic.json_schema import SkipJsonSchema
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 from sqlmodel import Field, SQLModel, col
 
+from taskapi.database.connections import Connection
 from taskapi.exceptions import InvalidRequest
 from taskapi.models import ID_COLUMN, utc_now
 

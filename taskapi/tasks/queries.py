@@ -94,13 +94,13 @@ def select_page(
     if position:
         value, task_id = position
         values |= {"start": _parse_start(params.sort, value), "start_id": task_id}
-    statement = _select_page(params.sort, bool(params.status), bool(params.q), bool(position))
+    statement = _select_page(params.sort, len(params.status), bool(params.q), bool(position))
     return statement, values
 
 
 def count_tasks(owner_id: int, params: TaskListParams) -> Statement:
     """Count the tasks of all pages."""
-    return _count_tasks(bool(params.status), bool(params.q)), _filter_values(owner_id, params)
+    return _count_tasks(len(params.status), bool(params.q)), _filter_values(owner_id, params)
 
 
 def sort_value(task: TaskPublic, order: TaskOrder) -> str:
@@ -121,11 +121,12 @@ def _parse_start(order: TaskOrder, value: str) -> datetime | str:
 
 
 def _filter_values(owner_id: int, params: TaskListParams) -> dict[str, object]:
-    return {"owner_id": owner_id, "statuses": params.status, "text": fold(params.q)}
+    statuses = {f"status_{number}": status for number, status in enumerate(params.status)}
+    return {"owner_id": owner_id, "text": fold(params.q), **statuses}
 
 
 @cache
-def _select_page(order: TaskOrder, statuses: bool, text: bool, after: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+def _select_page(order: TaskOrder, statuses: int, text: bool, after: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
     """Select in the order of an index, starting after a position in it (keyset pagination): the
     cost does not depend on the position, and concurrent inserts neither skip nor repeat rows.
     """
@@ -148,15 +149,16 @@ def _select_page(order: TaskOrder, statuses: bool, text: bool, after: bool) -> S
 
 
 @cache
-def _count_tasks(statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+def _count_tasks(statuses: int, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
     return _filtered(select(func.count()).select_from(Task), statuses, text)
 
 
-def _filtered(statement: Select[Any], statuses: bool, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+def _filtered(statement: Select[Any], statuses: int, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
     owner_id = bindparam("owner_id", type_=ID_COLUMN)
     statement = statement.where(col(Task.user_id) == _OneOf(owner_id))
     if statuses:
-        statement = statement.where(col(Task.status).in_(bindparam("statuses", expanding=True)))
+        wanted: list[Any] = [bindparam(f"status_{number}") for number in range(statuses)]
+        statement = statement.where(col(Task.status).in_(wanted))
     if text:
         statement = statement.where(
             _Find(col(Task.search_text), bindparam("text", type_=String)) > 0

@@ -1,11 +1,12 @@
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Executable
 
+from taskapi.database.connections import Connection
 from taskapi.exceptions import NotFound
 from taskapi.http.etags import Preconditions
 from taskapi.http.idempotency import find_response, store_response
 from taskapi.http.pagination import CursorPosition
 from taskapi.http.raises import raises
-from taskapi.models import inserted_id, utc_now
+from taskapi.models import utc_now
 from taskapi.tasks.models import (
     TaskCreate,
     TaskListParams,
@@ -40,7 +41,7 @@ def list_tasks(
     if params.total:
         total = connection.execute(*count_tasks(owner_id, params)).scalar_one()
     rows = connection.execute(*select_page(owner_id, params, position))
-    return TaskPublic.of_rows(rows), total
+    return TaskPublic.of_rows(rows.all()), total
 
 
 @raises(NotFound)
@@ -68,7 +69,7 @@ def create_task(
         "version": 1,
     }
     columns = values | search_columns(new.title, new.description)
-    task_id = inserted_id(connection.execute(INSERT_TASK, columns))
+    task_id = connection.execute(INSERT_TASK, columns).inserted_id()
     task = VersionedTask.model_validate({"id": task_id, **values})
     if key:
         answer = TaskPublic.model_validate(task).model_dump_json()

@@ -1,12 +1,12 @@
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from taskapi.auth.service import end_all_sessions, end_other_sessions
+from taskapi.database.connections import Connection
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
 from taskapi.http.etags import Preconditions
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
-from taskapi.models import inserted_id, utc_now
+from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.emails import account_key
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, VersionedUser
@@ -25,7 +25,7 @@ def list_users(
     """Return the accounts of a page, and one more if there is a next page."""
     start = position[1] if position else 0
     rows = connection.execute(SELECT_PAGE, {"start": start, "limit": page.limit + 1})
-    return UserPublic.of_rows(rows)
+    return UserPublic.of_rows(rows.all())
 
 
 @raises(NotFound)
@@ -56,7 +56,7 @@ def create_user(connection: Connection, new: UserCreate, password_hash: str) -> 
     values = {**new.model_dump(exclude={"password"}), "created_at": utc_now(), "version": 1}
     credentials = {"email_key": account_key(new.email), "password_hash": password_hash}
     try:
-        user_id = inserted_id(connection.execute(INSERT_USER, values | credentials))
+        user_id = connection.execute(INSERT_USER, values | credentials).inserted_id()
     except IntegrityError:
         raise _email_taken() from None
     return VersionedUser.model_validate({"id": user_id, **values})

@@ -7,9 +7,9 @@ from threading import Event, Semaphore
 
 import pytest
 from httpx2 import Response
-from sqlalchemy import Connection
 
 from taskapi.database import core
+from taskapi.database.connections import Connection
 from taskapi.settings import Settings
 from taskapi.tasks import service
 from tests.api import Api, check_problem

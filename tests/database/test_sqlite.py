@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection
+from sqlalchemy import text
 
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.database.engines import open_engine
 from taskapi.exceptions import Unavailable
@@ -115,7 +116,7 @@ def test_a_statement_that_takes_too_long_is_interrupted(anna: Api, settings: Set
     database = Database(settings.model_copy(update={"database_statement_timeout": 1}))
 
     def read(connection: Connection) -> None:
-        connection.exec_driver_sql(ENDLESS)
+        connection.execute(text(ENDLESS))
 
     def write(connection: Connection) -> None:
         connection.exec_driver_sql("UPDATE tasks SET title = 'changed'")
@@ -125,7 +126,7 @@ def test_a_statement_that_takes_too_long_is_interrupted(anna: Api, settings: Set
         for method, function in ((database.read, read), (database.write, write)):
             with pytest.raises(Unavailable):
                 await asyncio.wait_for(method(function), HANG)
-            await method(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+            await method(lambda connection: connection.exec_driver_sql("SELECT 1"))
 
     asyncio.run(run())
     database.close()

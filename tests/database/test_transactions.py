@@ -3,9 +3,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.settings import Settings
 from tests.api import Api, check_problem

@@ -10,9 +10,10 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import Connection, Engine, Executable, create_engine
+from sqlalchemy import Engine, Executable, create_engine
 
 from taskapi.auth import service
+from taskapi.database.connections import Connection
 from taskapi.main import app
 from taskapi.security.access_tokens import AccessToken
 
