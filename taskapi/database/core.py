@@ -95,13 +95,13 @@ class Database:
         """Do the same as `read`, after other reads for this user while they take half of the
         threads. The wait counts towards `QUEUE_TIMEOUT`.
         """
-        reads = self._user_reads.setdefault(user_id, asyncio.Semaphore(self._reads_per_user))
         deadline = time.monotonic() + QUEUE_TIMEOUT
-        try:
-            async with asyncio.timeout(QUEUE_TIMEOUT):
-                await reads.acquire()
-        except TimeoutError:
-            raise _unavailable(TOO_BUSY) from None
+        if (reads := self._user_reads.get(user_id)) is None:
+            reads = self._user_reads[user_id] = asyncio.Semaphore(self._reads_per_user)
+        if reads.locked():
+            await _acquire(reads)
+        else:
+            await reads.acquire()
         try:
             job = Job(lambda connection: function(connection, *args), writes=False)
             return await _submit(self._readers, job, deadline - time.monotonic())
@@ -159,6 +159,14 @@ class Database:
             for job in jobs:
                 job.set_exception(job.run(_map_error, error))
         deliver(jobs)
+
+
+async def _acquire(semaphore: asyncio.Semaphore) -> None:
+    try:
+        async with asyncio.timeout(QUEUE_TIMEOUT):
+            await semaphore.acquire()
+    except TimeoutError:
+        raise _unavailable(TOO_BUSY) from None
 
 
 async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- limits the start, not the job

@@ -3,12 +3,14 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from typing import Annotated, Protocol, TypeVar
+from urllib.parse import urlencode
 
 from fastapi import Request, Response
 from pydantic import Field
 from sqlmodel import SQLModel
 
 from taskapi.exceptions import InvalidRequest
+from taskapi.http.urls import path_of
 from taskapi.models import AddressInt
 
 MAC_SIZE = 16
@@ -113,9 +115,9 @@ class Pager:
         rows = rows[: page.limit]
         position = value(rows[-1]), rows[-1].id
         cursor = self._cursors.encode(self._scope(order), position)
-        url = self._request.url
-        query = url.include_query_params(after=cursor).query
-        self._response.headers["Link"] = f'<{url.path}?{query}>; rel="next"'
+        sent = self._request.query_params.multi_items()
+        query = urlencode([*(item for item in sent if item[0] != "after"), ("after", cursor)])
+        self._response.headers["Link"] = f'<{path_of(self._request)}?{query}>; rel="next"'
         return rows
 
     def set_total(self, total: int | None) -> None:

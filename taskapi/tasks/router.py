@@ -10,6 +10,7 @@ from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
+from taskapi.http.urls import path_of
 from taskapi.models import PathId
 from taskapi.tasks import service
 from taskapi.tasks.models import (
@@ -40,7 +41,7 @@ async def create_task(
     task = await current_user.write(
         service.create_task, current_user.user_id, body, idempotency_key
     )
-    response.headers["Location"] = f"{request.url.path}/{task.id}"
+    response.headers["Location"] = f"{path_of(request)}/{task.id}"
     return with_etag(response, task)
 
 

@@ -23,6 +23,7 @@ from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
+from taskapi.http.urls import path_of
 from taskapi.models import PathId
 from taskapi.rate_limit import Throttle, client_address
 from taskapi.security.passwords import Passwords
@@ -69,7 +70,7 @@ async def create_user(
     await registrations.hit(client_address(request))
     password_hash = await passwords.hash(body.password.get_secret_value())
     user = await database.write(service.create_user, body, password_hash)
-    response.headers["Location"] = f"{request.url.path}/{user.id}"
+    response.headers["Location"] = f"{path_of(request)}/{user.id}"
     return with_etag(response, user)
 
 

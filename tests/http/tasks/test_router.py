@@ -1,7 +1,9 @@
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from fastapi.testclient import TestClient
 
 from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, faults
@@ -259,3 +261,15 @@ def test_pages_neither_skip_nor_repeat_rows(anna: Api) -> None:
 )
 def test_an_invalid_query_is_refused_with_the_place(anna: Api, query: str, place: str) -> None:
     assert faults(anna.get(f"/tasks?{query}")) == [("query", place)]
+
+
+def test_references_are_percent_encoded(anna: Api) -> None:
+    """Failed: a root path with Cyrillic letters could not be sent in a header."""
+    client = TestClient(anna.client.app, root_path="/задачи")
+    behind_proxy = Api(client, anna.user_id, anna.email, anna.token)
+    path = quote("/задачи/tasks")
+    for title in ("x", "y"):
+        created = behind_proxy.post("/задачи/tasks", json={"title": title})
+        assert created.headers["location"].startswith(f"{path}/")
+    link = behind_proxy.get("/задачи/tasks?limit=1").headers["link"]
+    assert link.startswith(f"<{path}?limit=1&after=")
