@@ -6,7 +6,7 @@ from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from taskapi.auth.service import check_session, lock_account, lock_session
+from taskapi.auth.service import guard_session, lock_account, lock_session
 from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.deps import get_services
@@ -20,8 +20,8 @@ Args = TypeVarTuple("Args")
 class CurrentUser:
     """The user who sent a valid access token, and their access to the database.
 
-    The session is checked in the transaction that does the work. That takes one trip to the
-    database, and nothing is done for a session that has ended.
+    The session is checked with what is read, and in the transaction that writes. Nothing is done
+    for a session that has ended.
     """
 
     def __init__(self, database: Database, token: AccessToken) -> None:
@@ -35,7 +35,7 @@ class CurrentUser:
         Raises:
             Unauthorized: the session has ended.
         """
-        return await self._database.read_for(self.user_id, self._run, check_session, work, args)
+        return await self._database.read_for(self.user_id, self._run, guard_session, work, args)
 
     async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `Database.write`. The session does not end before the commit.

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Executable
-
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.queries import (
     DELETE_ALL_SESSIONS,
@@ -27,7 +25,7 @@ from taskapi.auth.queries import (
     SELECT_SESSION_ID,
     UPDATE_PASSWORD_HASH,
 )
-from taskapi.database.connections import Connection
+from taskapi.database.connections import Connection, Guard
 from taskapi.database.core import Database
 from taskapi.database.timeouts import max_repeat_delay
 from taskapi.exceptions import InvalidGrant, NotFound, Unauthorized
@@ -179,17 +177,21 @@ def _rotate(
     return access_token, successor
 
 
-def check_session(connection: Connection, token: AccessToken) -> None:
+def guard_session(connection: Connection, token: AccessToken) -> None:
+    """Raise Unauthorized with each statement that reads after the session has ended. Deleting
+    a user deletes the sessions.
     """
-    Raises:
-        Unauthorized: the session has ended. Deleting a user deletes the sessions.
-    """
-    _check_session(connection, SELECT_SESSION_ID, token)
+    connection.guard(Guard(SELECT_SESSION_ID, _session_values(token), _session_ended))
 
 
 def lock_session(connection: Connection, token: AccessToken) -> None:
-    """Do the same as `check_session`, and keep the session from ending before the commit."""
-    _check_session(connection, LOCK_SESSION_ID, token)
+    """Keep the session from ending before the commit.
+
+    Raises:
+        Unauthorized: it has ended.
+    """
+    if connection.execute(LOCK_SESSION_ID, _session_values(token)).one_or_none() is None:
+        raise _session_ended()
 
 
 def lock_account(connection: Connection, token: AccessToken) -> None:
@@ -201,10 +203,12 @@ def lock_account(connection: Connection, token: AccessToken) -> None:
     lock_session(connection, token)
 
 
-def _check_session(connection: Connection, statement: Executable, token: AccessToken) -> None:
-    values = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
-    if connection.execute(statement, values).one_or_none() is None:
-        raise Unauthorized("The session has ended.", error="invalid_token")
+def _session_values(token: AccessToken) -> dict[str, object]:
+    return {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
+
+
+def _session_ended() -> Unauthorized:
+    return Unauthorized("The session has ended.", error="invalid_token")
 
 
 def list_sessions(

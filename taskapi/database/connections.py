@@ -5,9 +5,9 @@ from contextlib import suppress
 from functools import partial
 from threading import local
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from sqlalchemy import Engine, Executable, Insert, Update, exc
+from sqlalchemy import Engine, Executable, Insert, Select, Update, exc
 
 from taskapi.database.statements import Converters, PreparedStatement
 
@@ -36,8 +36,8 @@ class Driver(Protocol):
 
     converters: Converters
 
-    def begin(self, mode: str, /) -> None:
-        """Begin a transaction, unless the driver does so with the first statement."""
+    def begin(self, mode: str, /) -> bool:
+        """Begin a transaction, unless the mode is empty. Return whether there is one to end."""
 
     def execute(self, sql: str, parameters: Mapping[str, object], /) -> Any: ...  # noqa: ANN401 -- a cursor
     def commit(self) -> None: ...
@@ -64,9 +64,8 @@ class Result:
         return row
 
     def scalar_one(self) -> Any:  # noqa: ANN401 -- of any type
-        """Return the only value of the only row."""
-        [[value]] = self._rows
-        return value
+        """Return the first value of the only row."""
+        return self._rows[0][0]
 
     def inserted_id(self) -> int:
         """Return the id of an inserted row, which PostgreSQL returns. RETURNING would take a third
@@ -75,15 +74,28 @@ class Result:
         return int(self._rows[0][0] if self._rows else self._lastrowid)
 
 
+class Guard(NamedTuple):
+    """A condition of what is read: the statement finds a row, or the error is raised.
+
+    The condition, once false, must stay false. Then it was true for a statement that ran before it
+    was checked, and both are one trip to the database: the check is a column of the statement, or
+    comes after a statement that finds nothing.
+    """
+
+    statement: Select[Any]
+    values: Mapping[str, object]
+    error: Callable[[], Exception]
+
+
 class Connection:
     """A driver's connection, which executes SQLAlchemy's statements. Each is compiled once."""
 
     def __init__(
-        self, engine: Engine, begin: str, statements: dict[object, PreparedStatement]
+        self, engine: Engine, mode: str, statements: dict[object, PreparedStatement]
     ) -> None:
-        """`begin` is the mode of transactions. `statements` has those that were compiled before."""
+        """`mode` is that of transactions. `statements` has those that were compiled before."""
         self._dialect = engine.dialect
-        self._begin = begin
+        self._mode = mode
         self._statements = statements
         try:
             self._pooled = engine.raw_connection()
@@ -91,20 +103,20 @@ class Connection:
             raise _wrapped(error, None) from error
         # The class is the one that the engine's connections are made from.
         self._driver = cast("Driver", self._pooled.dbapi_connection)
+        self._guard: Guard | None = None
+        self._in_transaction = False
         self.is_fresh = True
-        """Whether no transaction was committed yet."""
+        """Whether no function has returned yet."""
 
     def transact(self, function: Callable[["Connection"], T]) -> T:
-        """Run a function in a transaction, and commit. If it raises, its changes are rolled back.
+        """Run a function, and commit. If it raises, its changes are rolled back.
 
         Raises:
             DBAPIError: `connection_invalidated` tells whether the connection is lost. The error of
                 a commit has no statement.
         """
-        try:
-            self._driver.begin(self._begin)
-        except Exception as error:
-            raise self._wrapped(error, "BEGIN") from error
+        self._guard = None
+        self.begin(self._mode)
         try:
             result = function(self)
         except BaseException:
@@ -112,13 +124,27 @@ class Connection:
                 self._driver.rollback()
             raise
         try:
-            self._driver.commit()
+            if self._in_transaction:
+                self._driver.commit()
         except Exception as error:
             with suppress(Exception):
                 self._driver.rollback()
             raise self._wrapped(error, None) from error
         self.is_fresh = False
         return result
+
+    def begin(self, mode: str = "DEFERRED") -> None:
+        """Begin a transaction, in which all reads see the same state. Reads begin none by
+        themselves.
+        """
+        try:
+            self._in_transaction = self._driver.begin(mode)
+        except Exception as error:
+            raise self._wrapped(error, "BEGIN") from error
+
+    def guard(self, guard: Guard) -> None:
+        """Check a condition with each statement that reads, until the end of the transaction."""
+        self._guard = guard
 
     def execute(self, statement: Executable, values: Mapping[str, object] = EMPTY) -> Result:
         """Execute a statement with values for its parameters, which are also the columns that an
@@ -127,10 +153,43 @@ class Connection:
         Raises:
             DBAPIError: the driver's error is its `orig`.
         """
-        prepared = self._prepare(statement, values)
+        if self._guard and isinstance(statement, Select):
+            return self._execute_guarded(statement, values, self._guard)
+        columns = tuple(values) if isinstance(statement, Insert | Update) else None
+        prepared = self._statements.get((statement, columns))
+        if prepared is None:
+            prepared = self._prepare((statement, columns), statement, columns)
+        return self._run(prepared, values)
+
+    def _execute_guarded(
+        self, statement: Select[Any], values: Mapping[str, object], guard: Guard
+    ) -> Result:
+        prepared = self._statements.get((statement, guard.statement))
+        if prepared is None:
+            check = guard.statement.correlate(None).scalar_subquery().label("guard")
+            prepared = self._prepare((statement, guard.statement), statement.add_columns(check))
+        result = self._run(prepared, {**values, **guard.values})
+        rows = result.all()
+        if rows:
+            is_true = rows[0].guard is not None
+        else:
+            self._guard = None
+            is_true = self.execute(guard.statement, guard.values).one_or_none() is not None
+            self._guard = guard
+        if not is_true:
+            raise guard.error()
+        return result
+
+    def _prepare(
+        self, key: object, statement: Executable, columns: Sequence[str] | None = None
+    ) -> PreparedStatement:
+        prepared = PreparedStatement(statement, columns, self._dialect, self._driver.converters)
+        self._statements[key] = prepared
+        return prepared
+
+    def _run(self, prepared: PreparedStatement, values: Mapping[str, object]) -> Result:
         try:
-            cursor = self._driver.execute(prepared.sql, prepared.parameters(values))
-            return Result(cursor, prepared)
+            return Result(self._driver.execute(prepared.sql, prepared.parameters(values)), prepared)
         except Exception as error:
             raise self._wrapped(error, prepared.sql) from error
 
@@ -152,14 +211,6 @@ class Connection:
         """Close it without a word to the database, which may not answer."""
         self._pooled.invalidate()
 
-    def _prepare(self, statement: Executable, values: Mapping[str, object]) -> PreparedStatement:
-        columns = tuple(values) if isinstance(statement, Insert | Update) else None
-        key = (statement, columns) if columns else statement
-        if (prepared := self._statements.get(key)) is None:
-            prepared = PreparedStatement(statement, columns, self._dialect, self._driver.converters)
-            self._statements[key] = prepared
-        return prepared
-
     def _wrapped(self, error: Exception, sql: str | None) -> Exception:
         return _wrapped(error, sql, is_lost=self._driver.is_lost(error))
 
@@ -167,8 +218,9 @@ class Connection:
 class ThreadConnections:
     """Keeps a connection for each thread."""
 
-    def __init__(self, engine: Engine, begin: str = "") -> None:
-        self._open = partial(Connection, engine, begin, {})
+    def __init__(self, engine: Engine, mode: str) -> None:
+        """`mode` is that of transactions; empty to begin none."""
+        self._open = partial(Connection, engine, mode, {})
         self._engine = engine
         self._local = local()
         self._all: set[Connection] = set()

@@ -62,8 +62,8 @@ class Database:
             statement_timeout=settings.database_statement_timeout,
             transaction_pooling=settings.database_transaction_pooling,
         )
-        self._reading_engine = open_with_timeout(connections=readers + 1, snapshots=True)
-        self._reading = ThreadConnections(self._reading_engine, "DEFERRED")
+        self._reading_engine = open_with_timeout(connections=readers + 1, autocommit=True)
+        self._reading = ThreadConnections(self._reading_engine, "")
         self._writing = ThreadConnections(open_with_timeout(connections=writers), "IMMEDIATE")
         self._readers = WorkerPool(readers, self._run_in_transaction)
         run = self._commit_batch if self.file else self._run_in_transaction
@@ -81,7 +81,8 @@ class Database:
         self._writing.close()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run a function that only reads, from one snapshot of the database.
+        """Run a function that only reads. Its statements see one state of the database if it begins
+        a transaction.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy.

@@ -48,13 +48,13 @@ def open_engine(
     connections: int = 1,
     statement_timeout: int = 0,
     transaction_pooling: bool = False,
-    snapshots: bool = False,
+    autocommit: bool = False,
     foreign_keys: bool = True,
 ) -> Engine:
     """Create an engine, which connects when it is first used.
 
     `statement_timeout` is in seconds, 0 for none. `transaction_pooling` applies to PostgreSQL.
-    With `snapshots`, all statements of a transaction see the same state, as always on SQLite.
+    With `autocommit`, connections to PostgreSQL are in that mode, as always on SQLite.
     `foreign_keys` turns SQLite's enforcement of foreign keys on or off.
 
     Raises:
@@ -67,7 +67,7 @@ def open_engine(
         connections,
         statement_timeout,
         transaction_pooling=transaction_pooling,
-        snapshots=snapshots,
+        autocommit=autocommit,
     )
     return engine
 

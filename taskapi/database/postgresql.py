@@ -50,10 +50,18 @@ class TimeoutConnection(psycopg.Connection[Any]):
     transaction_timeout = 0
     """The statement timeout that each transaction sets, in milliseconds; 0 for none."""
 
-    def begin(self, _: str) -> None:
-        """The driver sends BEGIN with the first statement."""
+    def begin(self, mode: str) -> bool:
+        """Begin a transaction, unless the mode is empty. Return whether there is one to end.
+
+        All other modes are the same. Without autocommit, the driver begins by itself.
+        """
+        if self.autocommit and not mode and not self.transaction_timeout:
+            return False
+        if self.autocommit:
+            self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         if self.transaction_timeout:
             self.execute(f"SET LOCAL statement_timeout = {self.transaction_timeout}")
+        return True
 
     def is_lost(self, error: Exception) -> bool:
         """After a failover, another connection finds the new primary."""
@@ -101,7 +109,7 @@ def open_engine(
     statement_timeout: int,
     *,
     transaction_pooling: bool,
-    snapshots: bool,
+    autocommit: bool,
 ) -> Engine:
     """Create an engine. libpq reads the URL, with all parameters that libpq has.
 
@@ -110,8 +118,9 @@ def open_engine(
     transaction instead.
 
     Transactions that write are READ COMMITTED, not as the server's default: after waiting for
-    a lock, a statement sees what its former owner has written. With `snapshots` they are REPEATABLE
-    READ. The level is set once for each connection, and costs nothing in a transaction.
+    a lock, a statement sees what its former owner has written. The level is set once for each
+    connection, and costs nothing in a transaction. With `autocommit`, each statement is
+    a transaction, and those that begin one are REPEATABLE READ.
 
     Raises:
         ConfigurationError: the URL can't be read.
@@ -119,7 +128,7 @@ def open_engine(
     address = parse_url(url)
     engine = create_engine(
         "postgresql+psycopg://",
-        isolation_level="REPEATABLE READ" if snapshots else "READ COMMITTED",
+        isolation_level="AUTOCOMMIT" if autocommit else "READ COMMITTED",
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,

@@ -81,14 +81,17 @@ class TimeoutConnection(sqlite3.Connection):
         self.statement_timeout = seconds
         self.set_progress_handler(self._is_late, DEADLINE_INTERVAL)
 
-    def begin(self, mode: str) -> None:
-        """
+    def begin(self, mode: str) -> bool:
+        """Begin a transaction, unless the mode is empty. Return whether there is one to end.
+
         Raises:
             Unavailable: the file was replaced or deleted.
         """
         self.identity.check()
-        self._deadline = math.inf
-        super().execute(f"BEGIN {mode}")
+        if mode:
+            self._deadline = math.inf
+            super().execute(f"BEGIN {mode}")
+        return bool(mode)
 
     def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:  # noqa: ANN401 -- the driver's own
         self._deadline = time.monotonic() + self.statement_timeout

@@ -39,6 +39,7 @@ def list_tasks(
     """Return the tasks of a page, one more if there is a next page, and the total if requested."""
     total = None
     if params.total:
+        connection.begin()
         total = connection.execute(*count_tasks(owner_id, params)).scalar_one()
     rows = connection.execute(*select_page(owner_id, params, position))
     return TaskPublic.of_rows(rows.all()), total

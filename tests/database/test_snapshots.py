@@ -6,7 +6,7 @@ import pytest
 
 from taskapi.settings import Settings
 from taskapi.tasks import service
-from taskapi.tasks.queries import Statement, count_tasks, select_page
+from taskapi.tasks.queries import Statement, select_page
 from tests.api import Api
 from tests.databases import execute
 
@@ -33,10 +33,10 @@ def test_a_list_and_the_check_of_the_session_are_of_one_moment(
     """Failed on PostgreSQL: an account that was being deleted had no tasks."""
     task = anna.create_task()
 
-    def count_after_deletion(*arguments: Any) -> Statement:
+    def select_after_deletion(*arguments: Any) -> Statement:
         execute(settings.database_url, "DELETE FROM users")
-        return count_tasks(*arguments)
+        return select_page(*arguments)
 
-    monkeypatch.setattr(service, "count_tasks", count_after_deletion)
+    monkeypatch.setattr(service, "select_page", select_after_deletion)
     assert anna.get("/tasks?total=true").json() == [task]
     assert anna.get("/tasks").status_code == 401

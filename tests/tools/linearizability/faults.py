@@ -6,18 +6,23 @@ FAULT=unlocked uv run uvicorn tests.tools.linearizability.faults:app
 import os
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
-from sqlalchemy import Engine, Executable, create_engine
 
 from taskapi.auth import service
+from taskapi.auth.queries import SELECT_SESSION_ID
 from taskapi.database.connections import Connection
+from taskapi.exceptions import Unauthorized
 from taskapi.main import app
+from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
 
 __all__ = ["app"]
+
+Check = Callable[[Connection, AccessToken], None]
 
 ROW_LOCK = re.compile(r" FOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
 
@@ -38,27 +43,30 @@ def unlocked() -> None:
 
 def remembered() -> None:
     """Each process remembers for a moment that a session has not ended."""
-    check = service._check_session  # noqa: SLF001 -- all checks of sessions
     seen: dict[int, float] = {}
 
-    def check_or_remember(
-        connection: Connection, statement: Executable, token: AccessToken
-    ) -> None:
-        now = time.monotonic()
-        if seen.get(token.session_id, 0) + REMEMBERED_SECONDS < now:
-            check(connection, statement, token)
-            seen[token.session_id] = now
+    def remembering(check: Check) -> Check:
+        def check_or_remember(connection: Connection, token: AccessToken) -> None:
+            now = time.monotonic()
+            if seen.get(token.session_id, 0) + REMEMBERED_SECONDS < now:
+                check(connection, token)
+                seen[token.session_id] = now
 
-    patch("taskapi.auth.service._check_session", check_or_remember).start()
+        return check_or_remember
+
+    patch("taskapi.auth.deps.guard_session", remembering(_check_before)).start()
+    patch("taskapi.auth.deps.lock_session", remembering(service.lock_session)).start()
 
 
 def torn() -> None:
-    """Each statement of a read sees a state of its own, on PostgreSQL."""
+    """The session is checked before a read instead of with it, on PostgreSQL."""
+    patch("taskapi.auth.deps.guard_session", _check_before).start()
 
-    def create_without_snapshots(url: str, **options: Any) -> Engine:
-        return create_engine(url, **options | {"isolation_level": "READ COMMITTED"})
 
-    patch("taskapi.database.postgresql.create_engine", create_without_snapshots).start()
+def _check_before(connection: Connection, token: AccessToken) -> None:
+    values = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
+    if connection.execute(SELECT_SESSION_ID, values).one_or_none() is None:
+        raise Unauthorized("The session has ended.", error="invalid_token")
 
 
 FAULTS = {"unlocked": unlocked, "remembered": remembered, "torn": torn}
