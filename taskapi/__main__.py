@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser
 
-from taskapi.commands import backup, copy_to_postgresql
+from taskapi.commands import accounts, backup, copy_to_postgresql
 
-COMMANDS = (backup, copy_to_postgresql)
+COMMANDS = (accounts, backup, copy_to_postgresql)
 
 
 def main() -> None:

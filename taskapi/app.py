@@ -141,12 +141,7 @@ async def _open_services(settings: Settings, stack: AsyncExitStack) -> Services:
     if database.file:  # PostgreSQL is migrated once, not by each process that starts
         await to_thread.run_sync(migrations.upgrade, settings.database_url)
     keys = load_secret_keys(settings, database.file)
-    passwords = Passwords(
-        settings.password_hash_memory,
-        settings.password_hash_iterations,
-        threads=settings.password_hash_threads,
-        refuse_common=settings.refuse_common_passwords,
-    )
+    passwords = Passwords(settings)
     stack.callback(passwords.close)
     limiter = RateLimiter(settings.rate_limit_storage)
     stack.push_async_callback(limiter.close)

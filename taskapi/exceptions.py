@@ -201,6 +201,7 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
     def __init__(self, *errors: ErrorItem) -> None:
         places = ", ".join(f"{error.part} {error.pointer}".rstrip() for error in errors)
         super().__init__(f"Not accepted: {places}.", errors=errors)
+        self.errors = errors
 
     @classmethod
     def at(

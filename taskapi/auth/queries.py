@@ -11,7 +11,7 @@ from taskapi.users.models import User
 _WITH_ID = col(UserSession.id) == bindparam("session_id")
 _WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
 _OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
-_NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
+NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
 
 SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
@@ -30,13 +30,13 @@ UPDATE_PASSWORD_HASH = (
     .values(password_hash=bindparam("new_hash"))
 )
 
-SELECT_SESSION_ID = select(UserSession.id).where(_WITH_ID, _OF_OWNER, _NOT_EXPIRED)
+SELECT_SESSION_ID = select(UserSession.id).where(_WITH_ID, _OF_OWNER, NOT_EXPIRED)
 LOCK_SESSION_ID = SELECT_SESSION_ID.with_for_update(read=True, key_share=True)
 """FOR KEY SHARE: it waits for a transaction that ends the session, and makes such ones wait."""
 LOCK_SESSION_OF_FAMILY: Select[Any] = select(UserSession).where(_WITH_FAMILY).with_for_update()
 SELECT_PAGE: Select[Any] = (
     select(UserSession)
-    .where(_OF_OWNER, _NOT_EXPIRED, col(UserSession.id) > bindparam("start"))
+    .where(_OF_OWNER, NOT_EXPIRED, col(UserSession.id) > bindparam("start"))
     .order_by(col(UserSession.id))
     .limit(bindparam("limit"))
 )

@@ -244,8 +244,9 @@ def end_other_sessions(connection: Connection, token: AccessToken) -> None:
     connection.execute(DELETE_OTHER_SESSIONS, values)
 
 
-def end_all_sessions(connection: Connection, user_id: int) -> None:
-    connection.execute(DELETE_ALL_SESSIONS, {"owner_id": user_id})
+def end_all_sessions(connection: Connection, user_id: int) -> int:
+    """Return how many there were, expired ones included."""
+    return connection.execute(DELETE_ALL_SESSIONS, {"owner_id": user_id}).rowcount
 
 
 def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:

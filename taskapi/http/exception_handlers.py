@@ -56,10 +56,11 @@ async def _handle_http_exception(request: Request, error: HTTPException) -> Resp
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> Response:
     if isinstance(error.body, bytes):  # FastAPI leaves a body unparsed if it isn't declared as JSON
         return respond(request, UnsupportedMediaType("The body must be application/json."))
-    return respond(request, InvalidRequest(*_error_items(error.errors())))
+    return respond(request, InvalidRequest(*error_items(error.errors())))
 
 
-def _error_items(errors: Iterable[Any]) -> list[ErrorItem]:
+def error_items(errors: Iterable[Any]) -> list[ErrorItem]:
+    """Describe Pydantic's errors. Their locations begin with the part of the request."""
     items = []
     for error in list(errors)[:MAX_ERRORS]:
         part, *location = error["loc"]

@@ -18,6 +18,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from taskapi.exceptions import InvalidRequest, Unavailable
 from taskapi.security.decoys import Decoys
 from taskapi.security.processors import available_processors
+from taskapi.settings import Settings
 
 T = TypeVar("T")
 
@@ -42,13 +43,14 @@ class Passwords:
     because keyboards compose accents differently (RFC 8265, section 4.2.2).
     """
 
-    def __init__(self, memory: int, iterations: int, *, threads: int, refuse_common: bool) -> None:
-        """`memory` is in KiB; `iterations` is the number of passes over it; 0 `threads` means one
-        for each processor.
-        """
-        hasher = Argon2Hasher(memory_cost=memory, time_cost=iterations, parallelism=1)
+    def __init__(self, settings: Settings) -> None:
+        hasher = Argon2Hasher(
+            memory_cost=settings.password_hash_memory,
+            time_cost=settings.password_hash_iterations,
+            parallelism=1,
+        )
         self._hasher = PasswordHash((hasher,))
-        threads = threads or available_processors()
+        threads = settings.password_hash_threads or available_processors()
         self._threads = ThreadPoolExecutor(
             threads, initializer=_lower_priority if sys.platform == "linux" else None
         )
@@ -58,7 +60,7 @@ class Passwords:
         self._clients: tuple[str, ...] = ()
         self.decoys = Decoys()
         self.decoys.learn([self._hasher.hash(secrets.token_hex())])
-        self._common = _common_passwords() if refuse_common else frozenset()
+        self._common = _common_passwords() if settings.refuse_common_passwords else frozenset()
 
     def for_client(self, client: str) -> Self:
         """Return the same service for the passwords of one client, such as an address. At most a

@@ -17,6 +17,9 @@ _USERS: Select[Any] = select(User).options(
 """All columns but those that only serve to log in."""
 
 SELECT_USER = _USERS.where(_WITH_ID)
+LOCK_USER_WITH_KEY = _USERS.where(col(User.email_key) == bindparam("key")).with_for_update(
+    key_share=True
+)
 SELECT_PAGE = (
     _USERS.where(col(User.id) > bindparam("start")).order_by(col(User.id)).limit(bindparam("limit"))
 )

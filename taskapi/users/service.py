@@ -13,6 +13,7 @@ from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace,
 from taskapi.users.queries import (
     DELETE_USER,
     INSERT_USER,
+    LOCK_USER_WITH_KEY,
     SELECT_PAGE,
     SELECT_USER,
     UPDATE_USER,
@@ -130,6 +131,43 @@ def delete_user(
     """
     get_own_user(connection, token, user_id, conditions)
     token.check_recent()
+    _delete(connection, user_id)
+
+
+def lock_user(connection: Connection, email: str) -> VersionedUser:
+    """Return the account of an e-mail in any spelling, after all other changes of the account.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    row = connection.execute(LOCK_USER_WITH_KEY, {"key": account_key(email)}).one_or_none()
+    if row is None:
+        raise NotFound("There is no account with this e-mail.")
+    return VersionedUser.model_validate(row)
+
+
+def set_password(connection: Connection, email: str, password_hash: str) -> None:
+    """Set the password of an account for its operator, and end all its sessions.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    user = lock_user(connection, email)
+    end_all_sessions(connection, user.id)
+    values = {"password_hash": password_hash, "version": user.version + 1}
+    connection.execute(UPDATE_USER, {"user_id": user.id, **values})
+
+
+def delete_account(connection: Connection, email: str) -> None:
+    """Delete an account for its operator.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    _delete(connection, lock_user(connection, email).id)
+
+
+def _delete(connection: Connection, user_id: int) -> None:
     # By itself, to wait for the writes of the sessions before the account is locked against them.
     end_all_sessions(connection, user_id)
     connection.execute(DELETE_USER, {"user_id": user_id})
