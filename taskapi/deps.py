@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request, Response
 
 from taskapi.database.core import Database
-from taskapi.exceptions import TooManyRequests, Unavailable
+from taskapi.exceptions import RegistrationClosed, TooManyRequests, Unavailable
 from taskapi.http.pagination import Cursors, Pager
 from taskapi.http.raises import raises
 from taskapi.rate_limit import Throttle, client_address
@@ -63,6 +63,12 @@ async def get_pager(request: Request, response: Response) -> Pager:
 async def get_passwords(request: Request) -> Passwords:
     address = client_address(request)
     return get_services(request).passwords.for_client(f"address {address}")
+
+
+@raises(RegistrationClosed)
+async def check_registration(request: Request) -> None:
+    if get_services(request).settings.registration == "closed":
+        raise RegistrationClosed("This service has no open registration.")
 
 
 @raises(TooManyRequests)

@@ -132,6 +132,12 @@ class Forbidden(Problem, status=403, slug="forbidden"):
     advice = "Change or delete only the account that you are logged in with."
 
 
+class RegistrationClosed(Problem, status=403, slug="registration-closed"):
+    title = "Registration is closed"
+    description = "New accounts are created by the operator of the service."
+    advice = "Ask the operator for an account, or log in to the one that you have."
+
+
 class NotFound(Problem, status=404, slug="not-found"):
     title = "Not found"
     description = "There is nothing at this address, or the caller is not allowed to see it."

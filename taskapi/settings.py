@@ -126,6 +126,10 @@ class Settings(BaseSettings):
     login_address_limit: Limits = "100/minute"
     """Failed attempts to log in per address, at all accounts."""
 
+    registration: Literal["open", "closed"] = "open"
+    """Whether anyone can create an account with `POST /users`, or only the operator, with
+    `python -m taskapi accounts create`."""
+
     registration_limit: Limits = "1000/hour"
     """Registrations per address."""
 

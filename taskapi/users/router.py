@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import MISSING
 from starlette.routing import Match
 from starlette.types import Scope
@@ -12,6 +12,7 @@ from taskapi.deps import (
     PasswordChangeThrottleDep,
     PasswordsDep,
     RegistrationThrottleDep,
+    check_registration,
 )
 from taskapi.http.etags import (
     Preconditions,
@@ -57,6 +58,7 @@ RECENT_SESSION = (
     status_code=201,
     description="Register an account. This needs no token.",
     responses={201: with_headers("Location", "ETag")},
+    dependencies=[Depends(check_registration)],
 )
 @raises(service.create_user)
 async def create_user(

@@ -1,10 +1,14 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from taskapi.settings import Settings
 from tests.api import PASSWORD, Api, check_problem, faults, log_in, request_token
+
+Start = Callable[[Settings], TestClient]
 
 ANNA = {"name": "Anna", "email": "anna@example.com", "password": PASSWORD}
 
@@ -106,6 +110,14 @@ def test_an_invalid_registration_is_refused_with_the_place(
 ) -> None:
     answer = client.post("/users", json={**ANNA, **change})
     assert faults(answer) == [("body", place)]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("body", [ANNA, {}])
+def test_registration_can_be_closed(start: Start, settings: Settings, body: dict[str, Any]) -> None:
+    client = start(settings.model_copy(update={"registration": "closed"}))
+    check_problem(client.post("/users", json=body), 403, "registration-closed")
+    assert request_token(client, ANNA["email"]).status_code != 200
 
 
 @pytest.mark.one_database
