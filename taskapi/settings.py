@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     refresh_token_lifetime: int = Field(default=30 * 24 * 60 * 60, ge=1, le=366 * 24 * 60 * 60)
     """Seconds without a refresh after which a session ends."""
 
+    session_max_age: int = Field(default=0, ge=0, le=366 * 24 * 60 * 60)
+    """Seconds after the login after which a session ends, however often it is refreshed; 0 for no
+    limit. It applies to existing sessions too."""
+
     refresh_token_grace: int = Field(default=10, ge=0, le=60)
     """Seconds that a client may take to repeat a refresh of which it lost the response. The time
     that the two requests may wait for the database is added: 80 with the default timeouts. A later

@@ -6,7 +6,7 @@ from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from taskapi.auth.service import guard_session, lock_account, lock_session
+from taskapi.auth.sessions import guard_session, lock_account, lock_session
 from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.deps import get_services
@@ -24,10 +24,12 @@ class CurrentUser:
     for a session that has ended.
     """
 
-    def __init__(self, database: Database, token: AccessToken) -> None:
+    def __init__(self, database: Database, token: AccessToken, max_age: int) -> None:
+        """`max_age` is that of sessions, in seconds, or 0."""
         self._database = database
         self.token = token
         self.user_id = token.user_id
+        self.max_age = max_age
 
     async def read(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `Database.read_for`.
@@ -54,11 +56,11 @@ class CurrentUser:
     def _run(
         self,
         connection: Connection,
-        check: Callable[[Connection, AccessToken], None],
+        check: Callable[[Connection, AccessToken, int], None],
         work: Callable[[Connection, *Args], T],
         args: tuple[*Args],
     ) -> T:
-        check(connection, self.token)
+        check(connection, self.token, self.max_age)
         return work(connection, *args)
 
 
@@ -86,9 +88,10 @@ class Authentication(SecurityBase):
             raise Unauthorized("No access token was sent.")
         services = get_services(request)
         try:
-            return CurrentUser(services.database, services.access_tokens.verify(encoded))
+            token = services.access_tokens.verify(encoded)
         except InvalidToken as error:
             raise Unauthorized(str(error), error="invalid_token") from None
+        return CurrentUser(services.database, token, services.settings.session_max_age)
 
 
 CurrentUserDep = Annotated[CurrentUser, Depends(Authentication())]

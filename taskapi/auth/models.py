@@ -15,7 +15,7 @@ class SessionBase(SQLModel):
     last_used_at: UTCDatetime
     """When the session was last refreshed."""
     expires_at: UTCDatetime
-    """When the session ends, unless it is refreshed before."""
+    """When the session ends, unless a refresh extends it, up to a maximum age if there is one."""
     client: Text = Field(max_length=200, schema_extra={"examples": ["curl/8.5.0"]})
     """The User-Agent header that was sent when logging in."""
 

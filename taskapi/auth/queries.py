@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, insert, update
+from sqlalchemy import Select, and_, bindparam, delete, func, insert, not_, update
 from sqlmodel import col, select
 
 from taskapi.auth.models import UserSession
@@ -11,7 +11,11 @@ from taskapi.users.models import User
 _WITH_ID = col(UserSession.id) == bindparam("session_id")
 _WITH_FAMILY = col(UserSession.family_hash) == bindparam("family")
 _OF_OWNER = col(UserSession.user_id) == bindparam("owner_id")
-NOT_EXPIRED = col(UserSession.expires_at) > bindparam("now")
+NOT_EXPIRED = and_(
+    col(UserSession.expires_at) > bindparam("now"),
+    col(UserSession.created_at) > bindparam("oldest"),
+)
+"""The parameters are those of `sessions.live_at`."""
 
 SELECT_CREDENTIALS = select(User.id, User.email_key, User.password_hash).where(
     col(User.email_key) == bindparam("email_key")
@@ -54,5 +58,5 @@ DELETE_SESSION = delete(UserSession).where(_WITH_ID)
 DELETE_OWN_SESSION = DELETE_SESSION.where(_OF_OWNER)
 DELETE_ALL_SESSIONS = delete(UserSession).where(_OF_OWNER)
 DELETE_OTHER_SESSIONS = DELETE_ALL_SESSIONS.where(col(UserSession.id) != bindparam("session_id"))
-DELETE_EXPIRED_SESSIONS = DELETE_ALL_SESSIONS.where(col(UserSession.expires_at) <= bindparam("now"))
+DELETE_EXPIRED_SESSIONS = DELETE_ALL_SESSIONS.where(not_(NOT_EXPIRED))
 DELETE_FAMILY = delete(UserSession).where(_WITH_FAMILY)

@@ -2,7 +2,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Query, Request, Response
 
-from taskapi.auth import service
+from taskapi.auth import service, sessions
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.oauth2 import (
@@ -33,7 +33,7 @@ from taskapi.security.refresh_tokens import RefreshToken
 router = APIRouter(prefix="/auth", tags=["auth"])
 
 oauth2 = APIRouter(route_class=OAuth2Route)
-sessions = APIRouter(prefix="/sessions", route_class=OperationRoute)
+session_router = APIRouter(prefix="/sessions", route_class=OperationRoute)
 
 
 @oauth2.post(
@@ -66,7 +66,7 @@ async def create_token(
                 account,
                 form.password.get_secret_value(),
                 _client_name(request),
-                settings.refresh_token_lifetime,
+                settings,
             )
     return _token_response(tokens, *session)
 
@@ -87,11 +87,11 @@ async def revoke_token(
         token: AccessToken | RefreshToken = tokens.verify(text, may_be_expired=True)
     except InvalidToken:
         token = RefreshToken.parse(text)
-    await database.write(service.revoke, token)
+    await database.write(sessions.revoke, token)
     return Response()
 
 
-@sessions.get(
+@session_router.get(
     "",
     description="List your sessions, ordered by id. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
@@ -100,31 +100,33 @@ async def list_sessions(
     current_user: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
 ) -> PageOf[SessionPublic]:
     position = pager.position(page)
-    rows = await current_user.read(service.list_sessions, current_user.token, page, position)
+    rows = await current_user.read(
+        sessions.list_sessions, current_user.token, current_user.max_age, page, position
+    )
     return pager.paginate(rows, page)
 
 
-@sessions.delete(
+@session_router.delete(
     "",
     status_code=204,
     description="End all your sessions except the one that this request belongs to.",
 )
 async def end_other_sessions(current_user: CurrentUserDep) -> None:
-    await current_user.write_account(service.end_other_sessions, current_user.token)
+    await current_user.write_account(sessions.end_other_sessions, current_user.token)
 
 
-@sessions.delete(
+@session_router.delete(
     "/{session_id}",
     status_code=204,
     description="End one of your sessions. Its tokens stop working at once.",
 )
-@raises(service.end_session)
+@raises(sessions.end_session)
 async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
-    await current_user.write_account(service.end_session, current_user.user_id, session_id)
+    await current_user.write_account(sessions.end_session, current_user.user_id, session_id)
 
 
 router.include_router(oauth2)
-router.include_router(sessions)
+router.include_router(session_router)
 
 
 def _client_name(request: Request) -> str:

@@ -4,32 +4,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from taskapi.auth.models import SessionPublic
 from taskapi.auth.queries import (
-    DELETE_ALL_SESSIONS,
     DELETE_EXPIRED_SESSIONS,
-    DELETE_FAMILY,
-    DELETE_OTHER_SESSIONS,
-    DELETE_OWN_SESSION,
     DELETE_SESSION,
     INSERT_SESSION,
     LOCK_CREDENTIALS,
-    LOCK_SESSION_ID,
     LOCK_SESSION_OF_FAMILY,
-    LOCK_USER,
     ROTATE_REFRESH_TOKEN,
     SELECT_CREDENTIALS,
     SELECT_NEWEST_USER_ID,
-    SELECT_PAGE,
     SELECT_PASSWORD_HASH,
-    SELECT_SESSION_ID,
     UPDATE_PASSWORD_HASH,
 )
-from taskapi.database.connections import Connection, Guard
+from taskapi.auth.sessions import live_at, session_end
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.database.timeouts import max_repeat_delay
-from taskapi.exceptions import InvalidGrant, NotFound, Unauthorized
-from taskapi.http.pagination import CursorPosition, PageParams
+from taskapi.exceptions import InvalidGrant
 from taskapi.http.raises import raises
 from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
@@ -58,9 +49,9 @@ async def log_in(
     account: str,
     password: str,
     client: str,
-    lifetime: int,
+    settings: Settings,
 ) -> TokenPair:
-    """Start a session, which ends when it is not refreshed for `lifetime` seconds.
+    """Start a session.
 
     `account` is the key of an account. An unknown one takes as long as a wrong password. No
     connection is held while hashing. The first attempt looks for the parameters of stored hashes.
@@ -76,7 +67,7 @@ async def log_in(
         verified = await passwords.verify(password, user.password_hash if user else None)
         if user is None or not verified.matches:
             raise InvalidGrant("The e-mail or the password is wrong.")
-        tokens = await database.write(_start_session, user, verified, client, lifetime)
+        tokens = await database.write(_start_session, user, verified, client, settings)
         if tokens:
             return tokens
 
@@ -99,7 +90,11 @@ def find_credentials(connection: Connection, account: str) -> Credentials | None
 
 
 def _start_session(
-    connection: Connection, user: Credentials, verified: Verification, client: str, lifetime: int
+    connection: Connection,
+    user: Credentials,
+    verified: Verification,
+    client: str,
+    settings: Settings,
 ) -> TokenPair | None:
     """Return None if the credentials have changed since they were verified."""
     if connection.execute(LOCK_CREDENTIALS, user._asdict()).one_or_none() is None:
@@ -108,7 +103,8 @@ def _start_session(
         new = {"user_id": user.user_id, "new_hash": verified.new_hash}
         connection.execute(UPDATE_PASSWORD_HASH, new)
     now = utc_now()
-    connection.execute(DELETE_EXPIRED_SESSIONS, {"owner_id": user.user_id, "now": now})
+    live = live_at(now, settings.session_max_age)
+    connection.execute(DELETE_EXPIRED_SESSIONS, {"owner_id": user.user_id, **live})
     refresh_token = RefreshToken.generate()
     values = {
         "user_id": user.user_id,
@@ -116,7 +112,7 @@ def _start_session(
         "refresh_hash": refresh_token.secret_hash,
         "created_at": now,
         "last_used_at": now,
-        "expires_at": now + timedelta(seconds=lifetime),
+        "expires_at": now + timedelta(seconds=settings.refresh_token_lifetime),
         "client": client,
     }
     session_id = connection.execute(INSERT_SESSION, values).inserted_id()
@@ -137,11 +133,10 @@ async def refresh(
         InvalidGrant: the token is unknown, expired or revoked.
     """
     successors = [token.successor(key) for key in keys]
-    lifetime = timedelta(seconds=settings.refresh_token_lifetime)
     grace = timedelta(seconds=settings.refresh_token_grace)
     if grace:
         grace += timedelta(seconds=max_repeat_delay(settings.database_statement_timeout))
-    tokens = await database.write(_rotate, token, successors, lifetime, grace)
+    tokens = await database.write(_rotate, token, successors, settings, grace)
     if tokens is None:
         raise InvalidGrant("The refresh token is not valid any more.")
     return tokens
@@ -151,20 +146,23 @@ def _rotate(
     connection: Connection,
     token: RefreshToken,
     successors: Sequence[RefreshToken],
-    lifetime: timedelta,
+    settings: Settings,
     grace: timedelta,
 ) -> TokenPair | None:
     """Take the time when the session is locked: the request may have waited long before."""
     family = {"family": token.family_hash}
     session = connection.execute(LOCK_SESSION_OF_FAMILY, family).one_or_none()
     now = utc_now()
-    if session is None or session.expires_at <= now:
+    if session is None:
+        return None
+    if session_end(session.created_at, session.expires_at, settings.session_max_age) <= now:
         return None
     successor = {new.secret_hash: new for new in successors}.get(session.refresh_hash)
     if session.refresh_hash == token.secret_hash:
         successor = successors[0]
+        end = now + timedelta(seconds=settings.refresh_token_lifetime)
         values = {"session_id": session.id, "successor_hash": successor.secret_hash}
-        connection.execute(ROTATE_REFRESH_TOKEN, values | {"now": now, "end": now + lifetime})
+        connection.execute(ROTATE_REFRESH_TOKEN, values | {"now": now, "end": end})
     elif successor is None or abs(now - session.last_used_at) >= grace:
         logger.warning(
             "refresh token replayed: session %d of user %d ended", session.id, session.user_id
@@ -175,83 +173,3 @@ def _rotate(
         user_id=session.user_id, session_id=session.id, auth_time=session.created_at
     )
     return access_token, successor
-
-
-def guard_session(connection: Connection, token: AccessToken) -> None:
-    """Raise Unauthorized with each statement that reads after the session has ended. Deleting
-    a user deletes the sessions.
-    """
-    connection.guard(Guard(SELECT_SESSION_ID, _session_values(token), _session_ended))
-
-
-def lock_session(connection: Connection, token: AccessToken) -> None:
-    """Keep the session from ending before the commit.
-
-    Raises:
-        Unauthorized: it has ended.
-    """
-    if connection.execute(LOCK_SESSION_ID, _session_values(token)).one_or_none() is None:
-        raise _session_ended()
-
-
-def lock_account(connection: Connection, token: AccessToken) -> None:
-    """Do the same as `lock_session`, after all other changes of the account and its sessions.
-
-    The account is locked first, because two sessions that end each other would deadlock.
-    """
-    connection.execute(LOCK_USER, {"owner_id": token.user_id})
-    lock_session(connection, token)
-
-
-def _session_values(token: AccessToken) -> dict[str, object]:
-    return {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
-
-
-def _session_ended() -> Unauthorized:
-    return Unauthorized("The session has ended.", error="invalid_token")
-
-
-def list_sessions(
-    connection: Connection, token: AccessToken, page: PageParams, position: CursorPosition | None
-) -> list[SessionPublic]:
-    """Return the user's sessions of a page, and one more if there is a next page."""
-    values = {
-        "owner_id": token.user_id,
-        "now": utc_now(),
-        "start": position[1] if position else 0,
-        "limit": page.limit + 1,
-    }
-    return [
-        SessionPublic.model_validate(session, update={"current": session.id == token.session_id})
-        for session in connection.execute(SELECT_PAGE, values).all()
-    ]
-
-
-@raises(NotFound)
-def end_session(connection: Connection, user_id: int, session_id: int) -> None:
-    """
-    Raises:
-        NotFound: for missing and foreign sessions alike, so that ids can't be probed.
-    """
-    values = {"owner_id": user_id, "session_id": session_id}
-    if connection.execute(DELETE_OWN_SESSION, values).rowcount == 0:
-        raise NotFound("There is no such session.")
-
-
-def end_other_sessions(connection: Connection, token: AccessToken) -> None:
-    """End all sessions of the token's user except the token's own."""
-    values = {"owner_id": token.user_id, "session_id": token.session_id}
-    connection.execute(DELETE_OTHER_SESSIONS, values)
-
-
-def end_all_sessions(connection: Connection, user_id: int) -> int:
-    """Return how many there were, expired ones included."""
-    return connection.execute(DELETE_ALL_SESSIONS, {"owner_id": user_id}).rowcount
-
-
-def revoke(connection: Connection, token: AccessToken | RefreshToken) -> None:
-    """End the session that a token belongs to, if there is one (RFC 7009, section 2.1)."""
-    if isinstance(token, AccessToken):
-        connection.execute(DELETE_SESSION, {"session_id": token.session_id})
-    else:
-        connection.execute(DELETE_FAMILY, {"family": token.family_hash})

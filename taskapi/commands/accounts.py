@@ -12,7 +12,7 @@ from sqlmodel import SQLModel, col, select
 
 from taskapi.auth.models import UserSession
 from taskapi.auth.queries import NOT_EXPIRED
-from taskapi.auth.service import end_all_sessions
+from taskapi.auth.sessions import end_all_sessions, live_at
 from taskapi.database import migrations
 from taskapi.database.engines import database_file, open_engine
 from taskapi.exceptions import InvalidRequest, Problem
@@ -92,7 +92,8 @@ def run(arguments: Namespace) -> None:
 def _list(settings: Settings, _: Namespace) -> None:
     with _transaction(settings, begin="DEFERRED") as connection:
         print(f"{'id':>8} {'tasks':>8} {'sessions':>8}  created     e-mail, name")
-        for row in connection.execute(SELECT_ACCOUNTS, {"now": utc_now()}):
+        live = live_at(utc_now(), settings.session_max_age)
+        for row in connection.execute(SELECT_ACCOUNTS, live):
             user_id, tasks, sessions, created_at, email, name = row
             numbers = f"{user_id:>8} {tasks:>8} {sessions:>8}"
             print(f"{numbers}  {created_at:%Y-%m-%d}  {email}, {_printable(name)}")

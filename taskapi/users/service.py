@@ -1,6 +1,6 @@
 from sqlalchemy.exc import IntegrityError
 
-from taskapi.auth.service import end_all_sessions, end_other_sessions
+from taskapi.auth.sessions import end_all_sessions, end_other_sessions
 from taskapi.database.connections import Connection
 from taskapi.exceptions import EmailTaken, Forbidden, NotFound
 from taskapi.http.etags import Preconditions

@@ -1,7 +1,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from httpx2 import Response
 from taskapi.auth import service
 from taskapi.models import utc_now
 from taskapi.settings import Settings
-from tests.api import Api, check_problem, refresh, request_token
+from tests.api import Api, check_problem, log_in, refresh, request_token
 from tests.clock import Clock
 from tests.databases import execute
 
@@ -188,3 +188,49 @@ def test_a_refresh_token_ends_with_its_user(
 ) -> None:
     anna.delete(f"/users/{anna.user_id}")
     check_ended(refresh(client, tokens["refresh_token"]))
+
+
+def ends(api: Api) -> list[int]:
+    """After how many seconds each session ends, counted from the login."""
+    return [
+        round((datetime.fromisoformat(row["expires_at"]) - created).total_seconds())
+        for row in api.get("/auth/sessions").json()
+        for created in [datetime.fromisoformat(row["created_at"])]
+    ]
+
+
+def test_a_session_ends_at_its_maximum_age(clock: Clock, start: Start, settings: Settings) -> None:
+    limits = {"session_max_age": 100, "refresh_token_lifetime": 60}
+    client = start(settings.model_copy(update=limits))
+    anna = Api.register(client, "anna@example.com")
+    tokens = request_token(client, anna.email).json()
+    assert ends(anna) == [60, 60]
+    clock.advance(seconds=59)
+    tokens = refresh(client, tokens["refresh_token"]).json()
+    assert ends(anna) == [60, 100]
+    clock.advance(seconds=40)
+    assert use(client, tokens).status_code == 200
+    clock.advance(seconds=1)
+    assert use(client, tokens).status_code == 401
+    check_ended(refresh(client, tokens["refresh_token"]))
+
+
+def test_a_new_maximum_age_ends_older_sessions(
+    clock: Clock, anna: Api, start: Start, settings: Settings
+) -> None:
+    tokens = request_token(anna.client, anna.email).json()
+    clock.advance(seconds=60)
+    client = start(settings.model_copy(update={"session_max_age": 60}))
+    for method, path, body in (
+        ("GET", "/users/me", None),
+        ("POST", "/tasks", {"title": "x"}),
+        ("DELETE", "/auth/sessions", None),
+    ):
+        headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+        answer = client.request(method, path, json=body, headers=headers)
+        check_problem(answer, 401, "unauthorized")
+    check_ended(refresh(client, tokens["refresh_token"]))
+    anna.token = log_in(client, anna.email)
+    anna.client = client
+    assert ends(anna) == [60]
+    assert execute(settings.database_url, "SELECT count(*) FROM sessions") == [(1,)]

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import psycopg
 
-from taskapi.auth import service
+from taskapi.auth import sessions
 from taskapi.auth.queries import SELECT_SESSION_ID
 from taskapi.database.connections import Connection
 from taskapi.exceptions import Unauthorized
@@ -22,7 +22,7 @@ from taskapi.security.access_tokens import AccessToken
 
 __all__ = ["app"]
 
-Check = Callable[[Connection, AccessToken], None]
+Check = Callable[[Connection, AccessToken, int], None]
 
 ROW_LOCK = re.compile(r" FOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)\b")
 
@@ -46,16 +46,16 @@ def remembered() -> None:
     seen: dict[int, float] = {}
 
     def remembering(check: Check) -> Check:
-        def check_or_remember(connection: Connection, token: AccessToken) -> None:
+        def check_or_remember(connection: Connection, token: AccessToken, max_age: int) -> None:
             now = time.monotonic()
             if seen.get(token.session_id, 0) + REMEMBERED_SECONDS < now:
-                check(connection, token)
+                check(connection, token, max_age)
                 seen[token.session_id] = now
 
         return check_or_remember
 
     patch("taskapi.auth.deps.guard_session", remembering(_check_before)).start()
-    patch("taskapi.auth.deps.lock_session", remembering(service.lock_session)).start()
+    patch("taskapi.auth.deps.lock_session", remembering(sessions.lock_session)).start()
 
 
 def torn() -> None:
@@ -63,8 +63,9 @@ def torn() -> None:
     patch("taskapi.auth.deps.guard_session", _check_before).start()
 
 
-def _check_before(connection: Connection, token: AccessToken) -> None:
-    values = {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
+def _check_before(connection: Connection, token: AccessToken, max_age: int) -> None:
+    live = sessions.live_at(utc_now(), max_age)
+    values = {"session_id": token.session_id, "owner_id": token.user_id, **live}
     if connection.execute(SELECT_SESSION_ID, values).one_or_none() is None:
         raise Unauthorized("The session has ended.", error="invalid_token")
 
