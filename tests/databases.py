@@ -97,6 +97,10 @@ class PostgreSQL:
     def execute(self, statement: str, **parameters: str) -> Rows:
         return execute(self.url("postgres"), statement, **parameters)
 
+    def psql(self, url: str, script: Path, **variables: str) -> None:
+        """Run a script for psql, with variables of the environment."""
+        self._run("psql", "--quiet", f"--file={script}", url, **variables)
+
     def start(self) -> None:
         self._run("pg_ctl", "start", "--wait", f"--log={self.folder}/log")
 
@@ -104,10 +108,10 @@ class PostgreSQL:
         """Stop as a crash does."""
         self._run("pg_ctl", "stop", "--mode=immediate")
 
-    def _run(self, command: str, *options: str) -> None:
+    def _run(self, command: str, *options: str, **variables: str) -> None:
         subprocess.run(
             [self._commands / command, *options],
-            env={**os.environ, "PGDATA": f"{self.folder}/data"},
+            env={**os.environ, "PGDATA": f"{self.folder}/data", **variables},
             user=self._user,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,

@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 REPLICAS = [f"taskapi-api-{number}" for number in (1, 2, 3)]
 SERVERS = [*REPLICAS, "taskapi-balancer-1", "taskapi-postgres-1", "taskapi-redis-1"]
-ONCE = ["taskapi-migrate-1", "taskapi-secrets-1"]
+ONCE = ["taskapi-migrate-1", "taskapi-role-1", "taskapi-secrets-1"]
 
 
 def test_a_session_works_through_the_balancer(client: TestClient, anna: Api) -> None:
@@ -169,17 +169,39 @@ def test_the_service_can_write_to_tmp_only() -> None:
         assert fails(*touch(path)), path
 
 
+def read_secrets(container: str, *names: str) -> str:
+    return docker("exec", container, "cat", *(f"/run/secrets/{name}" for name in names))
+
+
 def test_secrets_are_made_once_and_kept_apart() -> None:
-    names = ("postgres_password", "taskapi_database_url", "taskapi_secret_keys")
-    read = ["exec", REPLICAS[0], "cat", *(f"/run/secrets/{name}" for name in names)]
-    made = docker(*read)
+    service = (REPLICAS[0], "taskapi_database_url", "taskapi_secret_keys")
+    owner = ("taskapi-postgres-1", "postgres_password", "service_password")
+    made = [read_secrets(*service), read_secrets(*owner)]
     compose("run", "--rm", "secrets")
-    assert docker(*read) == made
-    for name in names[1:]:
-        assert fails("exec", "taskapi-postgres-1", "cat", f"/run/secrets/{name}")
+    assert [read_secrets(*service), read_secrets(*owner)] == made
+    assert docker("exec", REPLICAS[0], "ls", "/run/secrets").split() == list(service[1:])
+    assert fails("exec", "taskapi-postgres-1", "cat", "/run/secrets/taskapi_database_url")
     shown = json.dumps([inspect(name) for name in SERVERS + ONCE])
-    for secret in made.split():
+    for secret in " ".join(made).split():
         assert secret not in shown
+
+
+def test_the_service_cannot_change_the_schema(anna: Api) -> None:
+    change = (
+        "import psycopg; from taskapi.settings import Settings;"
+        " psycopg.connect(Settings().database_url).execute('DROP TABLE tasks')"
+    )
+    answer = docker("exec", REPLICAS[0], "sh", "-c", f'python -c "{change}" 2>&1 || true')
+    assert "must be owner of table tasks" in answer
+    assert anna.get("/tasks").json() == []
+
+
+def test_a_password_is_set_by_command(client: TestClient, anna: Api) -> None:
+    command = f"echo another battery staple | python -m taskapi accounts set-password {anna.email}"
+    said = compose("exec", "-T", "api", "sh", "-c", command)
+    assert said == f"the password of {anna.email} was set; the sessions have ended"
+    assert anna.get("/tasks").status_code == 401
+    assert log_in(client, anna.email, "another battery staple")
 
 
 def test_only_the_balancer_can_be_reached_from_its_network() -> None:

@@ -82,6 +82,17 @@ def test_data_and_sessions_outlive_the_container(volume: str) -> None:
     assert [task["title"] for task in tasks] == ["Купить хлеб"]
 
 
+def test_an_account_is_created_by_command(volume: str) -> None:
+    command = f"echo '{PASSWORD}' | python -m taskapi accounts create anna@example.com --name Анна"
+    with _serve(volume, "--env=TASKAPI_REGISTRATION=closed") as (container, client):
+        assert client.post("/users", json=ANNA).status_code == 403
+        said = docker("exec", container, "sh", "-c", command)
+        assert said == "account 1 was created: anna@example.com"
+        assert "Анна" in docker("exec", container, "python", "-m", "taskapi", "accounts", "list")
+        form = {"grant_type": "password", "username": ANNA["email"], "password": PASSWORD}
+        assert client.post("/auth/token", data=form).status_code == 200
+
+
 def test_stopping_finishes_requests_in_progress(volume: str) -> None:
     body = httpx2.Request("POST", "http://taskapi/users", json=ANNA).content
     head = f"POST /users HTTP/1.1\r\nHost: taskapi\r\nContent-Length: {len(body)}\r\n"
