@@ -23,7 +23,7 @@ FENCES = {"sh", "haproxy", "json", "python", "text", "ts fetch", "ts heyapi", "m
 PUBLIC_PATHS = {"/", "/docs", "/openapi.json", "/problems/{slug}"}
 """Paths that the OpenAPI document does not have."""
 
-OTHER_PATHS = ("/data", "/prefix", "/run/secrets", "/tmp")  # noqa: S108 -- no file is made
+OTHER_PATHS = ("/data", "/etc", "/opt", "/prefix", "/run/secrets", "/tmp", "/var")  # noqa: S108 -- no file is made
 
 
 def test_commands_name_modules_groups_and_extras_that_exist() -> None:
