@@ -20,11 +20,12 @@ from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
 from taskapi.security.refresh_tokens import RefreshToken
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def live_at(now: datetime, max_age: int) -> dict[str, datetime]:
     """Return the parameters of `NOT_EXPIRED`. `max_age` is in seconds, 0 for no limit."""
-    oldest = now - timedelta(seconds=max_age) if max_age else datetime.fromtimestamp(0, UTC)
-    return {"now": now, "oldest": oldest}
+    return {"now": now, "oldest": now - timedelta(seconds=max_age) if max_age else EPOCH}
 
 
 def session_end(created_at: datetime, expires_at: datetime, max_age: int) -> datetime:
