@@ -4,16 +4,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from getpass import getpass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from pydantic import SecretStr, ValidationError
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, func
+from sqlalchemy import ColumnElement, Engine, ScalarSelect, Select, func
 from sqlmodel import SQLModel, col, select
 
 from taskapi.auth.models import UserSession
 from taskapi.auth.queries import NOT_EXPIRED
-from taskapi.auth.sessions import end_all_sessions, live_at
+from taskapi.auth.sessions import live_at
 from taskapi.database import migrations
+from taskapi.database.connections import Connection
 from taskapi.database.engines import database_file, open_engine
 from taskapi.exceptions import InvalidRequest, Problem
 from taskapi.http.exception_handlers import error_items
@@ -32,7 +33,9 @@ BATCH_SIZE = 1000
 
 ASKS = "The password is asked for twice, or read from standard input if that is not a terminal."
 
+T = TypeVar("T")
 M = TypeVar("M", bound=SQLModel)
+Args = TypeVarTuple("Args")
 
 
 def _count(owner_id: int, *conditions: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -90,7 +93,7 @@ def run(arguments: Namespace) -> None:
 
 
 def _list(settings: Settings, _: Namespace) -> None:
-    with _transaction(settings, begin="DEFERRED") as connection:
+    with _open(settings) as engine, engine.begin() as connection:
         print(f"{'id':>8} {'tasks':>8} {'sessions':>8}  created     e-mail, name")
         live = live_at(utc_now(), settings.session_max_age)
         for row in connection.execute(SELECT_ACCOUNTS, live):
@@ -102,34 +105,34 @@ def _list(settings: Settings, _: Namespace) -> None:
 def _create(settings: Settings, arguments: Namespace) -> None:
     values = {"name": arguments.name, "email": arguments.email, "password": _read_password()}
     new = _validate(UserCreate, values)
-    password_hash = _hash(settings, new.password)
-    with _transaction(settings) as connection:
-        user = service.create_user(connection, new, password_hash)
+    user = _write(settings, service.create_user, new, _hash(settings, new.password))
     print(f"account {user.id} was created: {user.email}")
 
 
 def _set_password(settings: Settings, arguments: Namespace) -> None:
     new = _validate(NewPassword, {"password": _read_password()})
-    password_hash = _hash(settings, new.password)
-    with _transaction(settings) as connection:
-        service.set_password(connection, arguments.email, password_hash)
+    _write(settings, service.set_password, arguments.email, _hash(settings, new.password))
     print(f"the password of {arguments.email} was set; the sessions have ended")
 
 
 def _end_sessions(settings: Settings, arguments: Namespace) -> None:
-    with _transaction(settings) as connection:
-        count = end_all_sessions(connection, service.lock_user(connection, arguments.email).id)
+    count = _write(settings, service.end_sessions, arguments.email)
     print(f"{count} sessions of {arguments.email} have ended")
 
 
 def _delete(settings: Settings, arguments: Namespace) -> None:
-    with _transaction(settings) as connection:
-        service.delete_account(connection, arguments.email)
+    _write(settings, service.delete_account, arguments.email)
     print(f"{arguments.email} was deleted")
 
 
+def _write(settings: Settings, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+    """Run a function in a transaction."""
+    with _open(settings) as engine, closing(Connection(engine, "IMMEDIATE", {})) as connection:
+        return connection.transact(lambda opened: function(opened, *args))
+
+
 @contextmanager
-def _transaction(settings: Settings, *, begin: str = "IMMEDIATE") -> Iterator[Connection]:
+def _open(settings: Settings) -> Iterator[Engine]:
     """
     Raises:
         ConfigurationError: there is no database.
@@ -144,9 +147,9 @@ def _transaction(settings: Settings, *, begin: str = "IMMEDIATE") -> Iterator[Co
         transaction_pooling=settings.database_transaction_pooling,
     )
     try:
-        with engine.execution_options(begin=begin).begin() as connection:
+        with engine.begin() as connection:
             migrations.compare(connection)
-            yield connection
+        yield engine
     finally:
         engine.dispose()
 

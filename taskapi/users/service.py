@@ -158,6 +158,15 @@ def set_password(connection: Connection, email: str, password_hash: str) -> None
     connection.execute(UPDATE_USER, {"user_id": user.id, **values})
 
 
+def end_sessions(connection: Connection, email: str) -> int:
+    """End all sessions of an account for its operator. Return how many there were.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    return end_all_sessions(connection, lock_user(connection, email).id)
+
+
 def delete_account(connection: Connection, email: str) -> None:
     """Delete an account for its operator.
 
