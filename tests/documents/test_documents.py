@@ -20,7 +20,7 @@ TEXTS = {name(document): document.read_text() for document in DOCUMENTS}
 FENCES = {"sh", "haproxy", "json", "python", "text", "ts fetch", "ts heyapi", "mermaid", "yaml"}
 """The languages of blocks. Shell commands are `sh`."""
 
-PUBLIC_PATHS = {"/", "/docs", "/openapi.json", "/problems/{slug}"}
+PUBLIC_PATHS = {"/", "/docs", "/openapi.json", "/problems", "/problems/{slug}"}
 """Paths that the OpenAPI document does not have."""
 
 OTHER_PATHS = ("/data", "/prefix", "/run/secrets", "/tmp")  # noqa: S108 -- no file is made
