@@ -1,21 +1,20 @@
 import json
 from functools import cache, lru_cache
-from html import escape
 from importlib.resources import files
 from mimetypes import guess_type
 from pathlib import Path
 
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import RedirectResponse
 
 from taskapi.exceptions import PROBLEMS, NotFound
-from taskapi.http.problem_details import example
-from taskapi.pages.content import HEADERS, Content
+from taskapi.pages.content import Content
+from taskapi.pages.negotiation import choose_language
+from taskapi.pages.problems import LANGUAGES, STATIC, index_page, problem_page
 
 router = APIRouter(include_in_schema=False)
 
-STATIC = Path(__file__).parents[1] / "static"
 SWAGGER_UI = Path(str(files("fastapi_swagger.resources")))
 
 PAGE = STATIC / "docs.html"
@@ -24,6 +23,7 @@ ASSETS = {
     for path in (
         STATIC / "docs.css",
         STATIC / "docs.js",
+        STATIC / "problems.css",
         SWAGGER_UI / "favicon-32x32.png",
         SWAGGER_UI / "swagger-ui-bundle.js",
         SWAGGER_UI / "swagger-ui.css",
@@ -55,31 +55,21 @@ async def read_openapi(request: Request) -> Response:
     return _openapi(request.app, _root_path(request)).respond(request)
 
 
+@router.get("/problems/")
+async def go_to_problems(request: Request) -> RedirectResponse:
+    return RedirectResponse(_root_path(request) + "/problems")
+
+
+@router.get("/problems")
+async def show_problems(request: Request) -> Response:
+    return index_page(choose_language(request, LANGUAGES)).respond(request)
+
+
 @router.get("/problems/{slug}")
-async def show_problem(slug: str) -> HTMLResponse:
-    """Serve the page that a problem's `type` leads to (RFC 9457, section 3.1.1)."""
-    problem = PROBLEMS.get(slug)
-    if problem is None:
+async def show_problem(request: Request, slug: str) -> Response:
+    if slug not in PROBLEMS:
         raise NotFound("There is no such problem type.")
-    page = f"""<!doctype html>
-<html lang="en">
-<head>
-  <meta charset="utf-8">
-  <meta name="viewport" content="width=device-width, initial-scale=1">
-  <title>{escape(problem.title)}</title>
-</head>
-<body>
-  <h1>{problem.status}: {escape(problem.title)}</h1>
-  <h2>What happened</h2>
-  <p>{escape(problem.description)}</p>
-  <h2>What to do</h2>
-  <p>{escape(problem.advice)}</p>
-  <h2>Example</h2>
-  <pre>{escape(json.dumps(example(problem), indent=2))}</pre>
-</body>
-</html>
-"""
-    return HTMLResponse(page, headers=HEADERS)
+    return problem_page(slug, choose_language(request, LANGUAGES)).respond(request)
 
 
 def _root_path(request: Request) -> str:

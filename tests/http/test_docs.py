@@ -3,16 +3,18 @@ import re
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi.pages.router import STATIC
+from taskapi.pages.problems import STATIC
 from tests.api import check_problem
 
 pytestmark = pytest.mark.one_database
 
 
-@pytest.mark.parametrize("path", ["/", "/docs/"])
-def test_other_addresses_of_the_docs_redirect_to_them(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "target"), [("/", "/docs"), ("/docs/", "/docs"), ("/problems/", "/problems")]
+)
+def test_other_addresses_redirect_to_the_pages(client: TestClient, path: str, target: str) -> None:
     answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (307, target)
 
 
 def test_the_docs_page_loads_local_assets_only(client: TestClient) -> None:
