@@ -143,7 +143,7 @@ def test_decisions_are_numbered_indexed_and_have_the_same_sections() -> None:
 def test_the_page_of_errors_has_the_texts_of_the_service() -> None:
     rows = [line for line in TEXTS["docs/errors.md"].splitlines() if line.startswith("| `/pro")]
     assert rows == [
-        f"| `/problems/{kind.slug}` | {kind.status} | {kind.description} | {kind.advice} |"
+        f"| `/problems/{kind.slug}` | {kind.status} | {kind.description} |"
         for kind in sorted(PROBLEMS.values(), key=lambda kind: kind.status)
     ]
 
