@@ -9,8 +9,6 @@ from taskapi.main import app
 from tests.server import ROOT
 from tests.unit.imports import FILES, MODULES, PACKAGE, UPWARD, diagram, imports, layer, module
 
-FEATURES = [path.parent.name for path in PACKAGE.rglob("service.py")]
-
 
 def test_imports_point_down() -> None:
     upward = {
@@ -33,13 +31,12 @@ def test_the_diagram_shows_the_imports() -> None:
     assert shown == diagram(), "run: uv run python -m tests.unit.imports"
 
 
-def test_every_module_is_documented() -> None:
-    """Those that each feature has are described together."""
+def test_modules_that_are_described_exist() -> None:
     document = (ROOT / "docs/architecture.md").read_text()
     described = re.findall(r"(?m)^\| `([\w/]+)\.py` \| \S", document)
     modules = {module(path).replace(".", "/") for path in FILES if path.stem != "__init__"}
-    layers = {f"{f}/{m}" for f in FEATURES for m in ("models", "queries", "service", "router")}
-    assert sorted(described) == sorted(modules - layers)
+    assert described
+    assert set(described) <= modules
 
 
 def test_imports_are_at_the_top() -> None:
