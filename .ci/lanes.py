@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
-LANES = 4  # for two processors, as the long parts wait for half of their time
+LANES = 5  # for two processors, as the long parts wait for half of their time
 
 
 @dataclass

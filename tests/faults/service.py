@@ -46,19 +46,26 @@ def _serve(folder: Path, arguments: list[str], variables: Mapping[str, str]) -> 
     for stream in (0, 1, 2):
         os.dup2(log, stream)
     sys.stdin = os.fdopen(0, closefd=False)  # which uvicorn hands on to its workers
-    uvicorn(["taskapi.main:app", *arguments])
+    uvicorn(["tests.faults.app:app", *arguments])
 
 
 class Service:
     """One service, which keeps its port, settings and folder from one start to the next."""
 
-    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, *options: str, queue_timeout: float = HANG, **variables: str
+    ) -> None:
         """`options` are uvicorn's; `variables` are settings."""
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._arguments = [f"--port={self.port}", *options]
-        self._variables = {"PYTHONPATH": str(ROOT), **SETTINGS, **variables}
+        self._variables = {
+            "PYTHONPATH": str(ROOT),
+            "QUEUE_TIMEOUT": str(queue_timeout),
+            **SETTINGS,
+            **variables,
+        }
         self._process: ForkServerProcess
 
     @property
@@ -138,8 +145,10 @@ class Service:
 
 
 @contextmanager
-def running(folder: Path, *options: str, **variables: str) -> Iterator[Service]:
-    service = Service(folder, *options, **variables)
+def running(
+    folder: Path, *options: str, queue_timeout: float = HANG, **variables: str
+) -> Iterator[Service]:
+    service = Service(folder, *options, queue_timeout=queue_timeout, **variables)
     service.start()
     try:
         yield service

@@ -9,13 +9,13 @@ from taskapi.database.engines import database_file
 from tests.faults.client import Client
 from tests.faults.load import Outcome, crowd, read_and_write, run_crowd
 from tests.faults.service import LONG, Service, children, resources
-from tests.waiting import wait_until
+from tests.waiting import HANG, wait_until
 
 pytestmark = pytest.mark.own_database
 
 CLIENTS = 256
 WARM_UP = 10 * CLIENTS if LONG else 2 * CLIENTS
-REQUESTS = 50_000 if LONG else 8 * CLIENTS
+REQUESTS = 50_000 if LONG else 4 * CLIENTS
 
 Resources = tuple[float, int, int]
 """MiB, descriptors and threads of all processes together."""
@@ -59,7 +59,9 @@ def serve_crowd(service: Service, token: str, outcome: Outcome) -> list[Resource
 def test_a_crowd_is_served(database_url: str, tmp_path: Path, workers: int) -> None:
     outcome = Outcome()
     options = [f"--workers={workers}"] if workers > 1 else []
-    service = Service(tmp_path, *options, TASKAPI_DATABASE_URL=database_url)
+    file = database_file(database_url)
+    url = f"{database_url}?timeout={HANG:.0f}" if file else database_url
+    service = Service(tmp_path, *options, TASKAPI_DATABASE_URL=url)
     service.start()
     try:
         service.wait_for_starts(workers)
@@ -71,7 +73,6 @@ def test_a_crowd_is_served(database_url: str, tmp_path: Path, workers: int) -> N
         wait_until(lambda: measure(service)[1] <= spare)
         gone = measure(service)
         log = service.log
-        file = database_file(database_url)
         wal = Path(f"{file}-wal").stat().st_size / 2**20 if file else 0.0
     finally:
         service.stop()

@@ -18,7 +18,8 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.database("sqlite"), pytest.mark.own_database]
 
 WRITERS = 64
-BUSY_TIMEOUT = 12
+QUEUE_TIMEOUT = 4
+BUSY_TIMEOUT = 6
 """Seconds: more than a request may wait in the queue, so that a read that waited would fail."""
 ROUNDS = 4 if LONG else 1
 CREATED = 10_000 if LONG else 20 * WRITERS
@@ -53,11 +54,11 @@ def test_a_lock_stops_writers_only(database_url: str, tmp_path: Path) -> None:
 
     url = f"{database_url}?timeout={BUSY_TIMEOUT}"
     with (
-        running(tmp_path, TASKAPI_DATABASE_URL=url) as service,
+        running(tmp_path, queue_timeout=QUEUE_TIMEOUT, TASKAPI_DATABASE_URL=url) as service,
         closing(sqlite3.connect(database_file(database_url) or "")) as other,
     ):
         token = service.register()
-        before = run_crowd(service.port, token, WRITERS, create, 4 * WRITERS)
+        before = run_crowd(service.port, token, 4, create, 4 * WRITERS)
         *_, threads = resources(service.pid)
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
@@ -65,7 +66,7 @@ def test_a_lock_stops_writers_only(database_url: str, tmp_path: Path) -> None:
             asyncio.run(work(service.port, token))
         held = time.monotonic() - began
         other.rollback()
-        after = run_crowd(service.port, token, WRITERS, create, 4 * WRITERS)
+        after = run_crowd(service.port, token, 4, create, 4 * WRITERS)
         *_, threads_after = resources(service.pid)
         log = service.log
     stored = {title for (title,) in execute(database_url, "SELECT title FROM tasks")}

@@ -205,8 +205,7 @@ class Cluster:
         return settings
 
     def replicate_asynchronously(self) -> None:
-        # However far a standby is behind, it may be promoted.
-        settings = {"synchronous_mode": False, "maximum_lag_on_failover": 1 << 30}
+        settings = {"synchronous_mode": False}
         self.request(self.primary(), "PATCH", "/config", json=settings).raise_for_status()
         self._roles = ["leader", "replica", "replica"]
         self.wait_until_whole()
