@@ -6,7 +6,7 @@ from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 
-from taskapi.auth.service import guard_session, lock_account, lock_session
+from taskapi.auth.sessions import guard_session, lock_account, lock_session
 from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.deps import get_services

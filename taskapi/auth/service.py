@@ -14,21 +14,18 @@ from taskapi.auth.queries import (
     DELETE_SESSION,
     INSERT_SESSION,
     LOCK_CREDENTIALS,
-    LOCK_SESSION_ID,
     LOCK_SESSION_OF_FAMILY,
-    LOCK_USER,
     ROTATE_REFRESH_TOKEN,
     SELECT_CREDENTIALS,
     SELECT_NEWEST_USER_ID,
     SELECT_PAGE,
     SELECT_PASSWORD_HASH,
-    SELECT_SESSION_ID,
     UPDATE_PASSWORD_HASH,
 )
-from taskapi.database.connections import Connection, Guard
+from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.database.timeouts import max_repeat_delay
-from taskapi.exceptions import InvalidGrant, NotFound, Unauthorized
+from taskapi.exceptions import InvalidGrant, NotFound
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
 from taskapi.models import utc_now
@@ -175,40 +172,6 @@ def _rotate(
         user_id=session.user_id, session_id=session.id, auth_time=session.created_at
     )
     return access_token, successor
-
-
-def guard_session(connection: Connection, token: AccessToken) -> None:
-    """Raise Unauthorized with each statement that reads after the session has ended. Deleting
-    a user deletes the sessions.
-    """
-    connection.guard(Guard(SELECT_SESSION_ID, _session_values(token), _session_ended))
-
-
-def lock_session(connection: Connection, token: AccessToken) -> None:
-    """Keep the session from ending before the commit.
-
-    Raises:
-        Unauthorized: it has ended.
-    """
-    if connection.execute(LOCK_SESSION_ID, _session_values(token)).one_or_none() is None:
-        raise _session_ended()
-
-
-def lock_account(connection: Connection, token: AccessToken) -> None:
-    """Do the same as `lock_session`, after all other changes of the account and its sessions.
-
-    The account is locked first, because two sessions that end each other would deadlock.
-    """
-    connection.execute(LOCK_USER, {"owner_id": token.user_id})
-    lock_session(connection, token)
-
-
-def _session_values(token: AccessToken) -> dict[str, object]:
-    return {"session_id": token.session_id, "owner_id": token.user_id, "now": utc_now()}
-
-
-def _session_ended() -> Unauthorized:
-    return Unauthorized("The session has ended.", error="invalid_token")
 
 
 def list_sessions(

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import psycopg
 
-from taskapi.auth import service
+from taskapi.auth import sessions
 from taskapi.auth.queries import SELECT_SESSION_ID
 from taskapi.database.connections import Connection
 from taskapi.exceptions import Unauthorized
@@ -55,7 +55,7 @@ def remembered() -> None:
         return check_or_remember
 
     patch("taskapi.auth.deps.guard_session", remembering(_check_before)).start()
-    patch("taskapi.auth.deps.lock_session", remembering(service.lock_session)).start()
+    patch("taskapi.auth.deps.lock_session", remembering(sessions.lock_session)).start()
 
 
 def torn() -> None:
