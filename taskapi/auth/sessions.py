@@ -1,3 +1,5 @@
+"""Checks, locks, lists and ends sessions."""
+
 from datetime import UTC, datetime, timedelta
 
 from taskapi.auth.models import SessionPublic

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
-from threading import local
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
@@ -213,40 +211,6 @@ class Connection:
 
     def _wrapped(self, error: Exception, sql: str | None) -> Exception:
         return _wrapped(error, sql, is_lost=self._driver.is_lost(error))
-
-
-class ThreadConnections:
-    """Keeps a connection for each thread."""
-
-    def __init__(self, engine: Engine, mode: str) -> None:
-        """`mode` is that of transactions; empty to begin none."""
-        self._open = partial(Connection, engine, mode, {})
-        self._engine = engine
-        self._local = local()
-        self._all: set[Connection] = set()
-
-    def get(self) -> Connection:
-        """
-        Raises:
-            DBAPIError: there is no connection yet, and none can be opened.
-        """
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._open()
-            self._all.add(connection)
-        return connection
-
-    def discard(self) -> None:
-        """Let the next `get` of this thread open another connection."""
-        connection: Connection = self._local.connection
-        del self._local.connection
-        self._all.discard(connection)
-        connection.invalidate()
-
-    def close(self) -> None:
-        for connection in self._all:
-            connection.close()
-        self._engine.dispose()
 
 
 def _wrapped(error: Exception, sql: str | None, *, is_lost: bool = False) -> Exception:

@@ -10,9 +10,10 @@ from weakref import WeakValueDictionary
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from taskapi.database.connections import Connection, ThreadConnections
+from taskapi.database.connections import Connection
 from taskapi.database.engines import database_file, open_engine
 from taskapi.database.errors import is_temporary
+from taskapi.database.thread_connections import ThreadConnections
 from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS, TIMEOUT_MARGIN
 from taskapi.database.workers import Job, WorkerPool, deliver
 from taskapi.exceptions import Unavailable
