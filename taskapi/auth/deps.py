@@ -45,6 +45,10 @@ class CurrentUser:
         """
         return await self._database.write(self._run, lock_session, work, args)
 
+    async def write_once(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Do the same as `write`, but as `Database.write_once`."""
+        return await self._database.write_once(self._run, lock_session, work, args)
+
     async def write_account(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `write`, for a change of the account or its sessions. Such changes of one
         account are made one after another.

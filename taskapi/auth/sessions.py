@@ -1,7 +1,8 @@
 """The check of the session in every request, and the locks that keep it."""
 
 from taskapi.auth.queries import LOCK_SESSION_ID, LOCK_USER, SELECT_SESSION_ID
-from taskapi.database.connections import Connection, Guard
+from taskapi.database.connections import Connection
+from taskapi.database.guards import Guard
 from taskapi.exceptions import Unauthorized
 from taskapi.models import utc_now
 from taskapi.security.access_tokens import AccessToken
@@ -15,13 +16,10 @@ def guard_session(connection: Connection, token: AccessToken) -> None:
 
 
 def lock_session(connection: Connection, token: AccessToken) -> None:
-    """Keep the session from ending before the commit.
-
-    Raises:
-        Unauthorized: it has ended.
+    """Keep the session from ending between the first statement and the commit. That statement
+    raises Unauthorized if the session has ended.
     """
-    if connection.execute(LOCK_SESSION_ID, _session_values(token)).one_or_none() is None:
-        raise _session_ended()
+    connection.guard(Guard(LOCK_SESSION_ID, _session_values(token), _session_ended))
 
 
 def lock_account(connection: Connection, token: AccessToken) -> None:

@@ -38,7 +38,7 @@ async def create_task(
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskPublic:
-    task = await current_user.write(
+    task = await current_user.write_once(
         service.create_task, current_user.user_id, body, idempotency_key
     )
     response.headers["Location"] = f"{path_of(request)}/{task.id}"
