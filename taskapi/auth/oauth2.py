@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 from sqlmodel import SQLModel
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
@@ -107,9 +108,11 @@ class TokenResponse(DocstringMixin, SQLModel):
 
 
 class TokenProblemDetails(ProblemDetails):
-    """Problem details that are also an OAuth 2.0 error response (RFC 6749, section 5.2)."""
+    """An OAuth 2.0 error response (RFC 6749, section 5.2), with the members of problem details."""
 
     model_config = {"title": "TokenProblem"}  # noqa: RUF012 -- what Pydantic reads
+
+    media_type: ClassVar = "application/json"
 
     error: str = Field(max_length=100, pattern="^[a-z_]+$")
     """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
@@ -145,6 +148,8 @@ class OAuth2Route(OperationRoute):
                 form = await request.form(max_files=0, max_fields=MAX_FIELDS)
                 if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
                     raise InvalidTokenRequest("A parameter is sent more than once.")
+                # FastAPI's handler finds the parsed form there.
+                request._form = _with_grant_type(form)  # noqa: SLF001 -- no other place to put it
                 response = await handle(request)
             except (Problem, HTTPException, RequestValidationError) as error:
                 response = respond(request, _problem_of(error), self.problem_model)
@@ -166,6 +171,16 @@ def _percent_encoded(receive: Receive) -> Receive:
         return {**message, "body": BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body)}
 
     return receive_encoded
+
+
+def _with_grant_type(form: FormData) -> FormData:
+    """Take a username and a password for a password grant, as FastAPI's form does. An empty
+    parameter is an omitted one (RFC 6749, section 3.2).
+    """
+    if form.get("grant_type") or not (form.get("username") and form.get("password")):
+        return form
+    others = [(name, value) for name, value in form.multi_items() if name != "grant_type"]
+    return FormData([("grant_type", "password"), *others])
 
 
 def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Problem:

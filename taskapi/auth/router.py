@@ -41,7 +41,8 @@ sessions = APIRouter(prefix="/sessions", route_class=OperationRoute)
     description=(
         "Log in with an e-mail and a password, or get new tokens for a refresh token.\n\n"
         "The password grant is for this service's own clients. RFC 9700, section 2.4, advises "
-        "against it for others."
+        "against it for others. A form with `username` and `password` and without `grant_type` is "
+        "one."
     ),
 )
 @raises(service.log_in, service.refresh)

@@ -16,7 +16,6 @@ from taskapi.exceptions import (
 )
 from taskapi.http.etags import NotModified
 from taskapi.http.problem_details import (
-    MEDIA_TYPE,
     MODELS,
     REQUEST_ID,
     Model,
@@ -117,7 +116,7 @@ def _add_errors(operation: Json, route: RouteContext, override: Model | None) ->
         if kind not in errors:
             continue
         documented = answers.setdefault(str(kind.status), _answer(kind, override))
-        examples = documented["content"][MEDIA_TYPE]["examples"]
+        examples = documented["content"][model_of(kind, override).media_type]["examples"]
         examples[kind.slug] = {"value": example(kind, override)}
     operation["responses"] = dict(sorted(answers.items()))
 
@@ -140,12 +139,12 @@ def _raised_by(dependant: Dependant) -> Iterator[type[Exception]]:
 
 
 def _answer(kind: ProblemKind, override: Model | None) -> Json:
-    name = model_of(kind, override).__name__
-    content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "examples": {}}
+    model = model_of(kind, override)
+    content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "examples": {}}
     return {
         "description": kind.title,
         **with_headers(*([kind.header] if kind.header else [])),
-        "content": {MEDIA_TYPE: content},
+        "content": {model.media_type: content},
     }
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from fastapi import Request
 from pydantic import Field
@@ -11,8 +11,6 @@ from starlette.responses import JSONResponse
 
 from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
 from taskapi.models import DocstringMixin, Text
-
-MEDIA_TYPE = "application/problem+json"
 
 ProblemKind = type[Problem]
 
@@ -23,6 +21,8 @@ class ProblemDetails(DocstringMixin, SQLModel):
     """Problem details for HTTP APIs (RFC 9457)."""
 
     model_config = {"title": "Problem", "use_attribute_docstrings": True}
+
+    media_type: ClassVar = "application/problem+json"
 
     type: str = Field(max_length=500, json_schema_extra={"format": "uri-reference"})
     """The kind of problem, and the address of a page about it."""
@@ -87,7 +87,7 @@ def respond(request: Request, problem: Problem, override: Model | None = None) -
         details.model_dump(),
         status_code=problem.status,
         headers=problem.headers,
-        media_type=MEDIA_TYPE,
+        media_type=details.media_type,
     )
 
 
