@@ -6,12 +6,14 @@ from taskapi.auth import service
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.oauth2 import (
-    OAuth2Route,
+    AuthorizationServer,
+    GrantType,
     PasswordGrant,
     RefreshGrant,
     Revocation,
     TokenResponse,
 )
+from taskapi.auth.oauth2_route import OAuth2Route
 from taskapi.deps import (
     AccessTokensDep,
     DatabaseDep,
@@ -30,10 +32,11 @@ from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidTok
 from taskapi.security.emails import account_key
 from taskapi.security.refresh_tokens import RefreshToken
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = APIRouter(tags=["auth"])
 
-oauth2 = APIRouter(route_class=OAuth2Route)
-sessions = APIRouter(prefix="/sessions", route_class=OperationRoute)
+oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
+sessions = APIRouter(prefix="/auth/sessions", route_class=OperationRoute)
+metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
 
 
 @oauth2.post(
@@ -124,8 +127,30 @@ async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
     await current_user.write_account(service.end_session, current_user.user_id, session_id)
 
 
+@metadata.get(
+    "/oauth-authorization-server",
+    description=(
+        "Read the addresses and grants that OAuth 2.0 clients look for (RFC 8414).\n\n"
+        "The addresses begin as the one that this request was sent to."
+    ),
+)
+async def read_authorization_server(request: Request) -> AuthorizationServer:
+    issuer = str(request.base_url).rstrip("/")
+    return AuthorizationServer(
+        issuer=issuer,
+        token_endpoint=f"{issuer}/auth/token",
+        revocation_endpoint=f"{issuer}/auth/revoke",
+        service_documentation=f"{issuer}/docs",
+        grant_types_supported=list(GrantType),
+        response_types_supported=[],
+        token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],
+    )
+
+
 router.include_router(oauth2)
 router.include_router(sessions)
+router.include_router(metadata)
 
 
 def _client_name(request: Request) -> str:

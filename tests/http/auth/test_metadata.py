@@ -1,0 +1,54 @@
+"""OAuth clients find the endpoints by the metadata of RFC 8414."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.api import PASSWORD, Api, faults
+
+pytestmark = pytest.mark.one_database
+
+PATH = "/.well-known/oauth-authorization-server"
+
+
+def test_the_endpoints_are_where_the_metadata_says(anna: Api) -> None:
+    answer = anna.client.get(PATH)
+    assert answer.headers["content-type"] == "application/json"
+    found = answer.json()
+    assert found["grant_types_supported"] == ["password", "refresh_token"]
+    form = {"grant_type": "password", "username": anna.email, "password": PASSWORD}
+    tokens = anna.client.post(found["token_endpoint"], data=form).json()
+    revocation = {"token": tokens["refresh_token"]}
+    assert anna.client.post(found["revocation_endpoint"], data=revocation).status_code == 200
+    assert anna.client.get(found["service_documentation"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "issuer"),
+    [
+        ("api.example.com", "http://api.example.com"),
+        ("[2001:db8::1]:8000", "http://[2001:db8::1]:8000"),
+    ],
+)
+def test_the_issuer_is_the_address_that_was_asked(
+    client: TestClient, host: str, issuer: str
+) -> None:
+    answer = client.get(PATH, headers={b"Host": host.encode()})
+    assert answer.json()["issuer"] == issuer
+    assert answer.json()["token_endpoint"] == f"{issuer}/auth/token"
+
+
+@pytest.mark.parametrize("host", ["x/y?z#", "[", "example.com:999999", "пример.рф", ""])
+def test_a_malformed_host_is_not_in_the_issuer(client: TestClient, host: str) -> None:
+    answer = client.get(PATH, headers={b"Host": host.encode()})
+    assert answer.json()["issuer"].startswith("http://testserver")
+
+
+def test_the_issuer_has_the_root_path(client: TestClient) -> None:
+    behind_proxy = TestClient(client.app, "https://example.com", root_path="/api")
+    found = behind_proxy.get(f"/api{PATH}").json()
+    assert found["issuer"] == "https://example.com/api"
+    assert found["revocation_endpoint"] == "https://example.com/api/auth/revoke"
+
+
+def test_the_metadata_has_no_parameters(client: TestClient) -> None:
+    assert faults(client.get(PATH, params={"resource": "x"})) == [("query", "/resource")]
