@@ -179,11 +179,13 @@ class ErrorItem(DocstringMixin, SQLModel):
 
     model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
 
-    part: Literal["path", "query", "header", "body"] = Field(serialization_alias="in")
+    part: Literal["path", "query", "header", "body"] = Field(
+        serialization_alias="in", examples=["body"]
+    )
     """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: Text = Field(max_length=MAX_POINTER)
+    pointer: Text = Field(max_length=MAX_POINTER, examples=["/title"])
     """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
-    detail: Text = Field(max_length=500)
+    detail: Text = Field(max_length=500, examples=["This is required."])
     """What is wrong there."""
 
 

@@ -1,7 +1,7 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from sqlmodel import SQLModel
+from sqlmodel import Field, SQLModel
 
 from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
@@ -11,11 +11,16 @@ router = APIRouter(tags=["health"], route_class=OperationRoute)
 
 
 class Health(SQLModel):
-    status: Literal["ok"] = "ok"
+    model_config = {"use_attribute_docstrings": True}
+
+    status: Literal["ok"] = Field(default="ok", schema_extra={"examples": ["ok"]})
+    """Always `ok`; other answers are errors."""
 
 
 class Readiness(Health):
-    database_schema: Literal["current", "ahead"] = "current"
+    database_schema: Literal["current", "ahead"] = Field(
+        default="current", schema_extra={"examples": ["current"]}
+    )
     """`ahead` while a newer version of the service is being put in place."""
 
 

@@ -1,6 +1,5 @@
 """The forms and responses of the OAuth 2.0 endpoints."""
 
-from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,7 +13,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema
 from sqlmodel import SQLModel
 
-from taskapi.models import DocstringMixin, NonBlankStr, check_encodable
+from taskapi.models import DocstringMixin, NamedEnum, NonBlankStr, check_encodable
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
@@ -25,7 +24,7 @@ SITE = "https://tasks.example.com"
 Url = Annotated[str, Field(max_length=2000, json_schema_extra={"format": "uri"})]
 
 
-class GrantType(StrEnum):
+class GrantType(NamedEnum):
     """The grants of RFC 6749, sections 4.3 and 6."""
 
     PASSWORD = "password"  # noqa: S105 -- a kind of grant, not a secret
@@ -66,6 +65,7 @@ class PasswordGrant(DocstringMixin, SQLModel):
         Field(min_length=1, max_length=128, examples=[PASSWORD]),
         AfterValidator(check_encodable),
     ]
+    """The password of the account."""
 
 
 class RefreshGrant(DocstringMixin, SQLModel):
@@ -107,7 +107,8 @@ class TokenResponse(DocstringMixin, SQLModel):
         max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$", examples=["eyJh.eyJp.Kv2w"]
     )
     """Send it as `Authorization: Bearer …`."""
-    token_type: Literal["bearer"]
+    token_type: Literal["bearer"] = Field(examples=["bearer"])
+    """Always `bearer` (RFC 6750)."""
     expires_in: int = Field(ge=1, le=24 * 60 * 60, examples=[900])
     """Seconds until the access token expires."""
     refresh_token: str = Field(

@@ -45,9 +45,11 @@ class TokenProblemDetails(ProblemDetails):
 
     media_type: ClassVar = "application/json"
 
-    error: str = Field(max_length=100, pattern="^[a-z_]+$")
+    error: str = Field(max_length=100, pattern="^[a-z_]+$", examples=["invalid_grant"])
     """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
-    error_description: Text = Field(max_length=10_000)
+    error_description: Text = Field(
+        max_length=10_000, examples=["The e-mail or the password is wrong."]
+    )
     """The same as `detail`."""
 
     @classmethod

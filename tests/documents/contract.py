@@ -35,8 +35,8 @@ def _operations(old: Json, new: Json) -> Iterator[str]:
 
 
 def _parameters(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
-    known = {(p["in"], p["name"]): p for p in before.get("parameters", [])}
-    given = {(p["in"], p["name"]): p for p in after.get("parameters", [])}
+    known = {_key(parameter): parameter for parameter in before.get("parameters", [])}
+    given = {_key(parameter): parameter for parameter in after.get("parameters", [])}
     for key in known.keys() - given.keys():
         yield f"{name} no longer takes the parameter {key[1]}"
     for key, parameter in given.items():
@@ -45,6 +45,12 @@ def _parameters(name: str, before: Json, after: Json, old: Json, new: Json) -> I
             yield f"{where} is now required"
         if key in known:
             yield from _input(where, known[key]["schema"], parameter["schema"], old, new)
+
+
+def _key(parameter: Json) -> tuple[str, str]:
+    """Header names are the same in upper and lower case."""
+    name = parameter["name"]
+    return parameter["in"], name.lower() if parameter["in"] == "header" else name
 
 
 def _bodies(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:

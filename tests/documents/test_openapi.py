@@ -89,6 +89,9 @@ def test_breaking_changes_are_detected(change: Callable[[Json], object], message
 
 def test_additions_are_not_breaking() -> None:
     grown = copy.deepcopy(app.openapi())
+    for parameter in parameters(grown).values():
+        if parameter["in"] == "header":
+            parameter["name"] = parameter["name"].lower()
     grown["paths"]["/new"] = {"get": {"operationId": "x", "responses": {}}}
     schema(grown, "TaskPublic")["properties"]["new"] = {"type": "string"}
     schema(grown, "TaskPublic")["required"].append("new")
@@ -137,6 +140,50 @@ def test_statuses_have_latin_names() -> None:
     assert status["enum"] == ["новая", "в процессе", "завершена"]
     assert status["x-enum-varnames"] == ["NEW", "IN_PROGRESS", "DONE"]
     assert len(status["x-enum-descriptions"]) == 3
+
+
+def test_enumerations_have_names() -> None:
+    order = schema(app.openapi(), "TaskOrder")
+    names = [value.removeprefix("-").upper() for value in order["enum"]]
+    descending = ["_DESC" if value.startswith("-") else "" for value in order["enum"]]
+    assert order["x-enum-varnames"] == list(map("".join, zip(names, descending, strict=True)))
+
+
+def test_grants_are_members_of_one_enumeration() -> None:
+    document = app.openapi()
+    assert schema(document, "GrantType")["enum"] == ["password", "refresh_token"]
+    for name, value in (("PasswordGrant", "password"), ("RefreshGrant", "refresh_token")):
+        grant = schema(document, name)["properties"]["grant_type"]
+        assert grant["$ref"] == "#/components/schemas/GrantType"
+        assert grant["const"] == value
+
+
+def parameters(document: Json) -> dict[str, Json]:
+    return {
+        f"{method} {path} {parameter['name']}": parameter
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        for parameter in operation.get("parameters", [])
+    }
+
+
+def test_properties_and_parameters_have_descriptions_and_examples() -> None:
+    document = app.openapi()
+    properties = {
+        f"{name} {field}": declared
+        for name, told in document["components"]["schemas"].items()
+        for field, declared in told.get("properties", {}).items()
+    }
+    found = parameters(document)
+    schemas = properties | {name: parameter["schema"] for name, parameter in found.items()}
+    assert [name for name, told in schemas.items() if not told.get("examples")] == []
+    described = properties | found
+    assert [name for name, told in described.items() if not told.get("description")] == []
+
+
+def test_headers_are_named_in_the_usual_case() -> None:
+    named = {p["name"] for p in parameters(app.openapi()).values() if p["in"] == "header"}
+    assert named == {"Idempotency-Key", "If-Match", "If-None-Match"}
 
 
 def unbounded(node: Any, path: str = "") -> list[str]:
