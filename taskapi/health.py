@@ -26,9 +26,9 @@ class Readiness(Health):
 
 @router.get(
     "/livez",
+    summary="Check that the process runs",
     description=(
-        "Check that the process answers. The database is not checked, because a restart of the "
-        "process would not repair it."
+        "The database is not checked, because a restart of the process would not repair it."
     ),
 )
 async def check_liveness() -> Health:
@@ -37,9 +37,8 @@ async def check_liveness() -> Health:
 
 @router.get(
     "/readyz",
-    description=(
-        "Check that requests can be served: the database answers and its schema is not behind."
-    ),
+    summary="Check that requests can be served",
+    description="They can if the database answers and its schema is not behind.",
 )
 async def check_readiness(database: DatabaseDep) -> Readiness:
     return Readiness(database_schema=await database.check(migrations.compare))

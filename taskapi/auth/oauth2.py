@@ -25,8 +25,6 @@ Url = Annotated[str, Field(max_length=2000, json_schema_extra={"format": "uri"})
 
 
 class GrantType(NamedEnum):
-    """The grants of RFC 6749, sections 4.3 and 6."""
-
     PASSWORD = "password"  # noqa: S105 -- a kind of grant, not a secret
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 -- the same
 

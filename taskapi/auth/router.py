@@ -22,7 +22,7 @@ from taskapi.deps import (
     PasswordsDep,
     SettingsDep,
 )
-from taskapi.http.openapi import with_headers
+from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
@@ -38,15 +38,21 @@ oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
 sessions = APIRouter(prefix="/auth/sessions", route_class=OperationRoute)
 metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
 
+REFRESH_TOKEN = "$response.body#/refresh_token"  # noqa: S105 -- an expression of OpenAPI
+REFRESH = {"requestBody": {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}}
+REVOKE = {"requestBody": {"token": REFRESH_TOKEN}}
+
 
 @oauth2.post(
     "/token",
+    summary="Log in, or refresh a session",
     description=(
-        "Log in with an e-mail and a password, or get new tokens for a refresh token.\n\n"
+        "Send an e-mail and a password, or a refresh token, and get new tokens.\n\n"
         "The password grant is for this service's own clients. RFC 9700, section 2.4, advises "
         "against it for others. A form with `username` and `password` and without `grant_type` is "
         "one."
     ),
+    responses={200: with_links(create_token=REFRESH, revoke_token=REVOKE)},
 )
 @raises(service.log_in, service.refresh)
 async def create_token(
@@ -78,9 +84,10 @@ async def create_token(
 @oauth2.post(
     "/revoke",
     response_class=Response,
+    summary="Log out",
     description=(
-        "Log out: end the session that an access token or a refresh token belongs to (RFC 7009)."
-        "\n\nA token that is not valid is not an error."
+        "The session ends that the access token or refresh token belongs to (RFC 7009).\n\n"
+        "A token that is not valid is not an error."
     ),
 )
 async def revoke_token(
@@ -97,7 +104,8 @@ async def revoke_token(
 
 @sessions.get(
     "",
-    description="List your sessions, ordered by id. The `Link` header leads to the next page.",
+    summary="List your sessions",
+    description="The order is that of the ids. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
 )
 async def list_sessions(
@@ -111,7 +119,8 @@ async def list_sessions(
 @sessions.delete(
     "",
     status_code=204,
-    description="End all your sessions except the one that this request belongs to.",
+    summary="End your other sessions",
+    description="All your sessions end except the one that this request belongs to.",
 )
 async def end_other_sessions(current_user: CurrentUserDep) -> None:
     await current_user.write_account(service.end_other_sessions, current_user.token)
@@ -120,7 +129,8 @@ async def end_other_sessions(current_user: CurrentUserDep) -> None:
 @sessions.delete(
     "/{session_id}",
     status_code=204,
-    description="End one of your sessions. Its tokens stop working at once.",
+    summary="End a session",
+    description="Its tokens stop working at once.",
 )
 @raises(service.end_session)
 async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
@@ -129,8 +139,9 @@ async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
 
 @metadata.get(
     "/oauth-authorization-server",
+    summary="Find the OAuth 2.0 endpoints",
     description=(
-        "Read the addresses and grants that OAuth 2.0 clients look for (RFC 8414).\n\n"
+        "Clients look here for addresses and grants (RFC 8414).\n\n"
         "The addresses begin as the one that this request was sent to."
     ),
 )

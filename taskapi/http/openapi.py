@@ -78,6 +78,14 @@ def with_headers(*names: str) -> Json:
     return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
+def with_links(**links: Json) -> Json:
+    """Document which operations take values of a response, in the `responses` of an operation.
+
+    The keywords are the names of operations, the values their `parameters` or `requestBody`.
+    """
+    return {"links": {name: {"operationId": name, **values} for name, values in links.items()}}
+
+
 class DocumentedAPI(FastAPI):
     """A FastAPI application whose document has its errors, headers and examples.
 
