@@ -19,12 +19,11 @@ from taskapi.exceptions import (
     TooManyRequests,
     Unavailable,
 )
+from taskapi.http.openapi import FORM
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
 from taskapi.http.routes import Handler, OperationRoute
 from taskapi.models import MAX_FIELDS, Text
-
-FORM = "application/x-www-form-urlencoded"
 
 BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 

@@ -26,6 +26,8 @@ from taskapi.http.problem_details import (
 )
 from taskapi.models import MAX_ID
 
+FORM = "application/x-www-form-urlencoded"
+
 TEXT = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 10_000}
 COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
 
@@ -166,6 +168,9 @@ def _complete(operation: Json, schemas: Json) -> None:
         for content in message.get("content", {}).values():
             if "examples" not in content:
                 content["example"] = _example(content["schema"], schemas)
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        if media_type == FORM:  # Postman looks for the example of a form in its schema
+            _resolve(content["schema"], schemas)["examples"] = [content["example"]]
 
 
 def _schemas(models: Iterable[Model]) -> Json:
@@ -190,12 +195,16 @@ def _set_integer_formats(node: object) -> None:
             _set_integer_formats(child)
 
 
+def _resolve(schema: Json, schemas: Json) -> Json:
+    resolved: Json = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    return resolved
+
+
 def _example(schema: Json, schemas: Json) -> Any:  # noqa: ANN401 -- of any type
     """Put an example together from those of the fields."""
-    if "$ref" in schema:
-        return _example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "examples" in schema:
         return schema["examples"][0]
+    schema = _resolve(schema, schemas)
     if "oneOf" in schema:
         return _example(schema["oneOf"][0], schemas)
     if "items" in schema:
