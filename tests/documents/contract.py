@@ -63,6 +63,10 @@ def _bodies(name: str, before: Json, after: Json, old: Json, new: Json) -> Itera
 
 
 def _answers(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
+    moved = _statuses(after)
+    for slug, status in _statuses(before).items():
+        if moved.get(slug, status) != status:
+            yield f"{name} answers {slug} with {moved[slug]} instead of {status}"
     for status, answer in before["responses"].items():
         other = after["responses"].get(status)
         if other is None:
@@ -77,6 +81,17 @@ def _answers(name: str, before: Json, after: Json, old: Json, new: Json) -> Iter
             else:
                 there = other["content"][media_type]["schema"]
                 yield from _output(f"{name} {status}", content["schema"], there, old, new)
+
+
+def _statuses(operation: Json) -> dict[str, str]:
+    """The status of each kind of problem."""
+    return {
+        slug: status
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+        for content in answer["content"].values()
+        for slug in content["examples"]
+    }
 
 
 def _resolve(schema: Json, document: Json) -> Json:

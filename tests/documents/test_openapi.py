@@ -10,6 +10,7 @@ import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
 
+from taskapi.app import VERSION
 from taskapi.main import app
 from taskapi.tasks.models import TaskCreate
 from tests.documents.contract import breaking_changes, render
@@ -22,6 +23,22 @@ Json = dict[str, Any]
 
 def test_no_change_breaks_clients() -> None:
     assert breaking_changes(json.loads(SNAPSHOT), app.openapi()) == []
+
+
+def test_breaking_changes_since_the_last_release_are_announced() -> None:
+    releases = {
+        tuple(map(int, file.stem.split("."))): file
+        for file in (ROOT / "tests/released").glob("*.json")
+    }
+    version, file = max(releases.items())
+    found = breaking_changes(json.loads(file.read_text()), app.openapi())
+    newest = (ROOT / "docs/CHANGELOG.md").read_text().split("\n## ")[1]
+    announced = newest.partition("### Breaking")[2].partition("\n### ")[0]
+    for change in found:
+        operation = re.match(r"[A-Z]+ \S+", change)
+        assert operation
+        assert f"`{operation[0]}`" in announced, change
+    assert not found or int(VERSION.split(".")[0]) > version[0]
 
 
 def test_the_committed_document_is_served(client: TestClient) -> None:
@@ -41,6 +58,11 @@ def test_docstrings_are_read_from_the_source(monkeypatch: pytest.MonkeyPatch) ->
 def schema(document: Json, name: str) -> Json:
     found: Json = document["components"]["schemas"][name]
     return found
+
+
+def move_to_409(document: Json) -> None:
+    responses = document["paths"]["/tasks"]["post"]["responses"]
+    responses["409"] = responses.pop("422")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +102,7 @@ def schema(document: Json, name: str) -> Json:
             "now requires client_id",
         ),
         (lambda d: d["paths"]["/tasks"]["get"].update(operationId="x"), "another operationId"),
+        (move_to_409, "answers invalid-request with 409 instead of 422"),
     ],
 )
 def test_breaking_changes_are_detected(change: Callable[[Json], object], message: str) -> None:
