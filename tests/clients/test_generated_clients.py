@@ -1,41 +1,18 @@
 """Clients are generated from the live document, type-checked, and used."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.requirements import require_path, require_programs
-from tests.server import ROOT, serve
+from tests.clients.programs import MODULES, SESSIONS, run
+from tests.requirements import require_path
+from tests.server import ROOT
 
-SESSIONS = ROOT / "tests/clients"
-MODULES = ROOT / ".ci/judges/node_modules"
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")
 COMPILER = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with serve(folder) as url:
-        yield url
-
-
-def run(folder: Path, *command: str | Path) -> str:
-    """What the command prints; it must succeed."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=environment, capture_output=True, check=False
-    )
-    output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0, output
-    return output
 
 
 def documented(fence: str, url: str) -> str:
@@ -66,13 +43,6 @@ def compile_and_run(folder: Path, session: str, url: str) -> None:
     run(folder, MODULES / ".bin/tsc", *COMPILER, session, "short.ts", "globals.d.ts")
     assert run(folder, "node", Path(session).with_suffix(".js"), url).endswith("done\n")
     run(folder, "node", "short.js")
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> None:
-    require_programs("node", install="apt-get install nodejs npm")
-    require_path(MODULES, install="npm ci, in .ci/judges")
-    (tmp_path / "node_modules").symlink_to(MODULES)
 
 
 @pytest.mark.usefixtures("node")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
+from jsonschema_rs import Draft202012Validator
 
 from taskapi.app import VERSION
 from taskapi.main import app
@@ -227,6 +228,24 @@ def test_properties_and_parameters_have_descriptions_and_examples() -> None:
     assert [name for name, told in schemas.items() if not told.get("examples")] == []
     described = properties | found
     assert [name for name, told in described.items() if not told.get("description")] == []
+
+
+def schemas_with_examples(node: Any) -> list[Json]:
+    """Schemas have a list of them, and contents a map."""
+    if isinstance(node, list):
+        return [found for child in node for found in schemas_with_examples(child)]
+    if not isinstance(node, dict):
+        return []
+    own = [node] if isinstance(node.get("examples"), list) else []
+    return own + schemas_with_examples(list(node.values()))
+
+
+def test_examples_of_schemas_are_valid() -> None:
+    document = app.openapi()
+    for told in schemas_with_examples(document):
+        validator = Draft202012Validator({**told, "components": document["components"]})
+        for example in told["examples"]:
+            assert validator.is_valid(example), (told, example)
 
 
 def test_headers_are_named_in_the_usual_case() -> None:
