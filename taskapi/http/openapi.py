@@ -209,6 +209,4 @@ def _example(schema: Json, schemas: Json) -> Any:  # noqa: ANN401 -- of any type
         return _example(schema["oneOf"][0], schemas)
     if "items" in schema:
         return [_example(schema["items"], schemas)]
-    if "properties" in schema:
-        return {name: _example(field, schemas) for name, field in schema["properties"].items()}
-    return schema.get("const", schema.get("enum", [None])[0])
+    return {name: _example(field, schemas) for name, field in schema["properties"].items()}
