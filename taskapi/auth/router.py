@@ -22,7 +22,7 @@ from taskapi.deps import (
     PasswordsDep,
     SettingsDep,
 )
-from taskapi.http.openapi import with_headers, with_links
+from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
@@ -38,10 +38,6 @@ oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
 sessions = APIRouter(prefix="/auth/sessions", route_class=OperationRoute)
 metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
 
-REFRESH_TOKEN = "$response.body#/refresh_token"  # noqa: S105 -- an expression of OpenAPI
-REFRESH = {"requestBody": {"grant_type": "refresh_token", "refresh_token": REFRESH_TOKEN}}
-REVOKE = {"requestBody": {"token": REFRESH_TOKEN}}
-
 
 @oauth2.post(
     "/token",
@@ -52,7 +48,6 @@ REVOKE = {"requestBody": {"token": REFRESH_TOKEN}}
         "against it for others. A form with `username` and `password` and without `grant_type` is "
         "one."
     ),
-    responses={200: with_links(create_token=REFRESH, revoke_token=REVOKE)},
 )
 @raises(service.log_in, service.refresh)
 async def create_token(

@@ -80,12 +80,12 @@ def with_headers(*names: str) -> Json:
     return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
-def with_links(**links: Json) -> Json:
-    """Document which operations take values of a response, in the `responses` of an operation.
-
-    The keywords are the names of operations, the values their `parameters` or `requestBody`.
-    """
-    return {"links": {name: {"operationId": name, **values} for name, values in links.items()}}
+def with_links(parameter: str, *operation_ids: str) -> Json:
+    """Document which operations take the id of a created resource, in the `responses`."""
+    parameters = {parameter: "$response.body#/id"}
+    return {
+        "links": {name: {"operationId": name, "parameters": parameters} for name in operation_ids}
+    }
 
 
 class DocumentedAPI(FastAPI):

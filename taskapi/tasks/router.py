@@ -24,8 +24,6 @@ from taskapi.tasks.queries import sort_value
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=OperationRoute)
 
-CREATED = {"parameters": {"task_id": "$response.body#/id"}}
-
 IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanwhile."
 
 
@@ -39,9 +37,7 @@ IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanw
     ),
     responses={
         201: with_headers("Location", "ETag")
-        | with_links(
-            read_task=CREATED, replace_task=CREATED, update_task=CREATED, delete_task=CREATED
-        )
+        | with_links("task_id", "read_task", "replace_task", "update_task", "delete_task")
     },
 )
 async def create_task(

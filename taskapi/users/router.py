@@ -46,15 +46,6 @@ class UserRoute(OperationRoute):
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=UserRoute)
 
-CREATED = {"parameters": {"user_id": "$response.body#/id"}}
-LOGIN = {
-    "requestBody": {
-        "grant_type": "password",
-        "username": "$request.body#/email",
-        "password": "$request.body#/password",
-    }
-}
-
 RECENT_SESSION = (
     "A new e-mail or password needs a session that was started in the last 15 minutes. "
     "A new password ends your other sessions."
@@ -68,13 +59,7 @@ RECENT_SESSION = (
     description="This needs no token.",
     responses={
         201: with_headers("Location", "ETag")
-        | with_links(
-            create_token=LOGIN,
-            read_user=CREATED,
-            replace_user=CREATED,
-            update_user=CREATED,
-            delete_user=CREATED,
-        )
+        | with_links("user_id", "read_user", "replace_user", "update_user", "delete_user")
     },
 )
 @raises(service.create_user)

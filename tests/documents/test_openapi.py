@@ -159,11 +159,11 @@ def test_links_lead_to_operations_that_take_the_values() -> None:
         for answer in told["responses"].values()
         for link in answer.get("links", {}).values()
     ]
-    assert {target["operationId"] for _, target in links} >= {"update_task", "create_token"}
+    assert {target["operationId"] for _, target in links} >= {"update_task", "delete_user"}
     for link, target in links:
         names = {parameter["name"] for parameter in target.get("parameters", [])}
-        assert link.get("parameters", {}).keys() <= names
-        assert "requestBody" not in link or "requestBody" in target
+        assert link["parameters"].keys() <= names
+        assert "requestBody" not in link  # openapi-generator refuses one that is an object
 
 
 def test_descriptions_do_not_come_from_docstrings() -> None:
