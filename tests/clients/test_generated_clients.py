@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.clients.programs import MODULES, SESSIONS, run
-from tests.requirements import require_path
+from tests.requirements import require_path, require_programs
 from tests.server import ROOT
 
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")
+GENERATOR = PYTHON_GENERATOR.with_name("openapi-generator-cli")
 COMPILER = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
 
 
@@ -58,3 +59,12 @@ def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str) -> None:
     (tmp_path / "openapi-ts.config.mjs").write_text(f"export default {settings}")
     run(tmp_path, MODULES / ".bin/openapi-ts")
     compile_and_run(tmp_path, "heyapi.ts", url)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_typescript_client_by_openapi_generator(tmp_path: Path, url: str) -> None:
+    require_path(GENERATOR, install="uv sync --group judges")
+    require_programs("java", install="apt-get install default-jdk-headless")
+    run(tmp_path, GENERATOR, "generate", "-i", f"{url}/openapi.json", "-g", "typescript-fetch",
+        "-o", "client", "--additional-properties=importFileExtension=.js")  # fmt: skip
+    compile_and_run(tmp_path, "generator.ts", url)

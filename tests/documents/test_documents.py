@@ -17,7 +17,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 TEXTS = {name(document): document.read_text() for document in DOCUMENTS}
 
-FENCES = {"sh", "haproxy", "json", "python", "text", "ts fetch", "ts heyapi", "mermaid", "yaml"}
+FENCES = {"sh", "haproxy", "json", "python", "text", "ts fetch", "ts generator", "ts heyapi"}
+FENCES |= {"mermaid", "yaml"}
 """The languages of blocks. Shell commands are `sh`."""
 
 PUBLIC_PATHS = {"/", "/docs", "/openapi.json", "/problems/{slug}"}
