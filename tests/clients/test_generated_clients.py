@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.clients.programs import MODULES, SESSIONS, run
 from tests.requirements import require_path, require_programs
-from tests.server import ROOT
+from tests.server import ROOT, free_port, wait_until_ready
+from tests.waiting import HANG
 
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")
 GENERATOR = PYTHON_GENERATOR.with_name("openapi-generator-cli")
@@ -52,13 +55,37 @@ def test_a_typescript_client_by_openapi_fetch(tmp_path: Path, url: str) -> None:
     compile_and_run(tmp_path, "fetch.ts", url)
 
 
-@pytest.mark.usefixtures("node")
-def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str) -> None:
+@pytest.fixture
+def judged_url(tmp_path: Path, url: str, node: None) -> Iterator[str]:  # noqa: ARG001 -- Prism needs it
+    """Prism, between a client and the service. It refuses what the document does not have."""
+    port = free_port()
+    prism = str(MODULES / ".bin/prism")
+    command = [prism, "proxy", f"{url}/openapi.json", url, "--errors", f"--port={port}"]
+    with (tmp_path / "prism.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=HANG)
+
+
+def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str, judged_url: str) -> None:
     output = {"path": "client", "importFileExtension": ".js"}
     settings = json.dumps({"input": f"{url}/openapi.json", "output": output})
     (tmp_path / "openapi-ts.config.mjs").write_text(f"export default {settings}")
     run(tmp_path, MODULES / ".bin/openapi-ts")
-    compile_and_run(tmp_path, "heyapi.ts", url)
+    compile_and_run(tmp_path, "heyapi.ts", judged_url)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_typescript_client_by_orval(tmp_path: Path, url: str) -> None:
+    output = {"target": "client.ts", "client": "fetch", "baseUrl": url}
+    settings = json.dumps({"taskapi": {"input": f"{url}/openapi.json", "output": output}})
+    (tmp_path / "orval.config.mjs").write_text(f"export default {settings}")
+    run(tmp_path, MODULES / ".bin/orval", "--config", "orval.config.mjs")
+    compile_and_run(tmp_path, "orval.ts", url)
 
 
 @pytest.mark.usefixtures("node")
