@@ -46,7 +46,7 @@ metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
         "Send an e-mail and a password, or a refresh token, and get new tokens.\n\n"
         "The password grant is for this service's own clients. RFC 9700, section 2.4, advises "
         "against it for others. A form with `username` and `password` and without `grant_type` is "
-        "one."
+        "a password grant."
     ),
 )
 @raises(service.log_in, service.refresh)
