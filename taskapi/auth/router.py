@@ -26,6 +26,7 @@ from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
+from taskapi.http.urls import base_url
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
@@ -141,7 +142,7 @@ async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
     ),
 )
 async def read_authorization_server(request: Request) -> AuthorizationServer:
-    issuer = str(request.base_url).rstrip("/")
+    issuer = base_url(request)
     return AuthorizationServer(
         issuer=issuer,
         token_endpoint=f"{issuer}/auth/token",

@@ -43,11 +43,15 @@ def test_a_malformed_host_is_not_in_the_issuer(client: TestClient, host: str) ->
     assert answer.json()["issuer"].startswith("http://testserver")
 
 
-def test_the_issuer_has_the_root_path(client: TestClient) -> None:
-    behind_proxy = TestClient(client.app, "https://example.com", root_path="/api")
-    found = behind_proxy.get(f"/api{PATH}").json()
-    assert found["issuer"] == "https://example.com/api"
-    assert found["revocation_endpoint"] == "https://example.com/api/auth/revoke"
+@pytest.mark.parametrize(
+    ("prefix", "issuer"),
+    [("/api", "https://example.com/api"), ("/а б", "https://example.com/%D0%B0%20%D0%B1")],
+)
+def test_the_issuer_has_the_root_path(client: TestClient, prefix: str, issuer: str) -> None:
+    behind_proxy = TestClient(client.app, "https://example.com", root_path=prefix)
+    found = behind_proxy.get(f"{prefix}{PATH}").json()
+    assert found["issuer"] == issuer
+    assert found["revocation_endpoint"] == f"{issuer}/auth/revoke"
 
 
 def test_the_metadata_has_no_parameters(client: TestClient) -> None:
