@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from taskapi import docs, health
+from taskapi import health
 from taskapi import logging as logs
 from taskapi.auth.router import router as auth_router
 from taskapi.database import migrations
@@ -29,6 +29,7 @@ from taskapi.http.request_limits import (
     HeadLimitMiddleware,
     UpgradeMiddleware,
 )
+from taskapi.pages.router import router as pages_router
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.keys import load_secret_keys
@@ -78,8 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
             {"url": "/", "description": "This server, local or production", "x-internal": False}
         ],
         openapi_tags=TAGS,
-        docs_url=None,
-        redoc_url=None,
+        openapi_url=None,  # /docs and /openapi.json are routes of `pages`
         redirect_slashes=False,  # the redirect would trust the Host header
         exception_handlers=errors.HANDLERS,
         middleware=_middleware(settings),
@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         users_router,
         auth_router,
         health.router,
-        docs.router,
+        pages_router,
     ):
         app.include_router(router)
     return app

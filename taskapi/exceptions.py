@@ -85,7 +85,7 @@ class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):
     title = "Invalid token request"
     description = "The form sent to the token or revocation endpoint is malformed or incomplete."
     advice = (
-        "Send an application/x-www-form-urlencoded form with each parameter once: "
+        "Send an `application/x-www-form-urlencoded` form with each parameter once: "
         "`grant_type=password` with `username` (the e-mail) and `password`, or "
         "`grant_type=refresh_token` with `refresh_token`. To revoke a token, send `token`."
     )
@@ -104,7 +104,7 @@ class InvalidCondition(Problem, status=400, slug="invalid-condition"):
     title = "Malformed condition"
     description = "The If-Match or If-None-Match header is not a list of entity tags."
     advice = (
-        'Send the ETag exactly as it was received, with its quotes, such as `"3"`; several '
+        'Send the `ETag` exactly as it was received, with its quotes, such as `"3"`; several '
         "separated by commas; or `*` alone."
     )
 
@@ -112,7 +112,7 @@ class InvalidCondition(Problem, status=400, slug="invalid-condition"):
 class Unauthorized(ChallengeProblem, slug="unauthorized"):
     title = "Log in first"
     description = "The request has no access token, or its access token is not valid."
-    advice = "Get an access token from POST /auth/token and send it as `Authorization: Bearer …`."
+    advice = "Get an access token from `POST /auth/token` and send it as `Authorization: Bearer …`."
 
 
 class LoginTooOld(ChallengeProblem, slug="login-too-old"):
@@ -129,7 +129,9 @@ class LoginTooOld(ChallengeProblem, slug="login-too-old"):
 class Forbidden(Problem, status=403, slug="forbidden"):
     title = "Not your account"
     description = "The account that the request would change belongs to another user."
-    advice = "Change or delete only the account that you are logged in with."
+    advice = (
+        "Change or delete only the account that you are logged in with. `GET /users/me` shows it."
+    )
 
 
 class NotFound(Problem, status=404, slug="not-found"):
@@ -141,7 +143,7 @@ class NotFound(Problem, status=404, slug="not-found"):
 class MethodNotAllowed(Problem, status=405, slug="method-not-allowed"):
     title = "Method not allowed"
     description = "The resource exists, but does not support this method."
-    advice = "Use one of the methods in the Allow header."
+    advice = "Use one of the methods in the `Allow` header."
 
 
 class EmailTaken(Problem, status=409, slug="email-taken"):
@@ -157,8 +159,8 @@ class PreconditionFailed(Problem, status=412, slug="precondition-failed"):
         "If-None-Match header excludes."
     )
     advice = (
-        "Read the resource again, apply the change to the current version, and send its ETag in "
-        "If-Match."
+        "Read the resource again, apply the change to the current version, and send its `ETag` "
+        "in `If-Match`."
     )
 
 
@@ -220,13 +222,13 @@ class HeadTooLarge(Problem, status=431, slug="head-too-large"):
 class TooManyRequests(RetryableProblem, status=429, slug="too-many-requests"):
     title = "Too many requests"
     description = "There were too many attempts from this address or at this account."
-    advice = "Wait for the number of seconds in the Retry-After header."
+    advice = "Wait for the number of seconds in the `Retry-After` header."
 
 
 class InternalError(Problem, status=500, slug="internal-error"):
     title = "Internal error"
     description = "The service failed. Its log has the cause, under the request id."
-    advice = "Report the request id, which is in `instance` and in the X-Request-ID header."
+    advice = "Report the request id, which is in `instance` and in the `X-Request-ID` header."
 
 
 class Unavailable(RetryableProblem, status=503, slug="unavailable"):
@@ -235,7 +237,7 @@ class Unavailable(RetryableProblem, status=503, slug="unavailable"):
         "The service cannot answer at the moment, for example because its database is unreachable."
     )
     advice = (
-        "Try again after the number of seconds in the Retry-After header. If the connection to the "
-        "database was lost during a write, the write may have been completed: repeat it with the "
-        "same Idempotency-Key, or with If-Match."
+        "Try again after the number of seconds in the `Retry-After` header. If the connection to "
+        "the database was lost during a write, the write may have been completed: repeat it with "
+        "the same `Idempotency-Key`, or with `If-Match`."
     )

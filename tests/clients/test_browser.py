@@ -1,4 +1,4 @@
-"""The documentation page in a real browser."""
+"""The documentation page, and the pages of problems, in a real browser."""
 
 import json
 from collections.abc import Iterator
@@ -128,3 +128,21 @@ def test_axe_finds_no_critical_violation(browser: Browser) -> None:
     found = browser.page.evaluate("axe.run()")
     critical = [rule for rule in found["violations"] if rule["impact"] == "critical"]
     assert critical == [], json.dumps(critical, indent=2)
+
+
+@pytest.mark.parametrize("path", ["/problems", "/problems/invalid-token-request"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_problem_pages_fit_a_phone_in_both_color_schemes(
+    browser: Browser, path: str, scheme: str
+) -> None:
+    require_path(AXE, install="npm ci, in .ci/judges")
+    browser.page.emulate_media(color_scheme=scheme)
+    browser.page.set_viewport_size({"width": 375, "height": 800})
+    browser.page.goto(browser.url + path)
+    assert browser.page.evaluate("document.documentElement.scrollWidth") == 375
+    background = browser.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(28, 32, 34)"}[scheme]
+    browser.page.evaluate(AXE.read_text())
+    found = browser.page.evaluate("axe.run()")
+    assert found["violations"] == [], json.dumps(found["violations"], indent=2)
+    assert browser.faults == []

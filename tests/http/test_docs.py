@@ -1,19 +1,20 @@
-import gzip
 import re
 
 import pytest
 from fastapi.testclient import TestClient
 
-from taskapi.docs import STATIC
+from taskapi.pages.problems import STATIC
 from tests.api import check_problem
 
 pytestmark = pytest.mark.one_database
 
 
-@pytest.mark.parametrize("path", ["/", "/docs/"])
-def test_other_addresses_of_the_docs_redirect_to_them(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "target"), [("/", "/docs"), ("/docs/", "/docs"), ("/problems/", "/problems")]
+)
+def test_other_addresses_redirect_to_the_pages(client: TestClient, path: str, target: str) -> None:
     answer = client.get(path, headers={"Host": "evil.example"}, follow_redirects=False)
-    assert (answer.status_code, answer.headers["location"]) == (307, "/docs")
+    assert (answer.status_code, answer.headers["location"]) == (307, target)
 
 
 def test_the_docs_page_loads_local_assets_only(client: TestClient) -> None:
@@ -28,7 +29,13 @@ def test_the_docs_page_loads_local_assets_only(client: TestClient) -> None:
     assert 'url: "openapi.json"' in client.get("/docs/docs.js").text
 
 
-FILES = ["/docs", "/docs/swagger-ui-bundle.js", "/docs/docs.css", "/docs/favicon-32x32.png"]
+FILES = [
+    "/docs",
+    "/openapi.json",
+    "/docs/swagger-ui-bundle.js",
+    "/docs/docs.css",
+    "/docs/favicon-32x32.png",
+]
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -43,13 +50,31 @@ def test_files_that_the_browser_has_are_answered_304(client: TestClient, path: s
     assert (changed.status_code, changed.content) == (200, first.content)
 
 
-def test_files_are_compressed_once(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = client.get("/docs/swagger-ui-bundle.js")
-    monkeypatch.delattr(gzip, "compress")
-    again = client.get("/docs/swagger-ui-bundle.js")
+def test_each_form_of_a_file_has_its_own_strong_tag(client: TestClient) -> None:
+    plain, compressed = (
+        client.get("/openapi.json", headers={"Accept-Encoding": coding})
+        for coding in ("identity", "gzip")
+    )
+    assert plain.content == compressed.content
+    assert plain.headers["etag"] != compressed.headers["etag"]
+    assert plain.headers["etag"].startswith('"')
+    answer = client.get("/openapi.json", headers={"If-Match": compressed.headers["etag"]})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/docs/swagger-ui-bundle.js", "/openapi.json"])
+def test_files_are_compressed_once(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    first = client.get(path)
+    for name in ("compress", "decompress"):
+        monkeypatch.setattr(f"taskapi.pages.content.gzip.{name}", None)
+    again = client.get(path)
     assert again.content == first.content
     assert again.headers["content-encoding"] == "gzip"
     assert int(again.headers["content-length"]) < len(again.content) / 3
+    plain = client.get(path, headers={"Accept-Encoding": "identity"})
+    assert plain.content == first.content
 
 
 @pytest.mark.parametrize(
@@ -64,6 +89,8 @@ def test_files_are_compressed_once(client: TestClient, monkeypatch: pytest.Monke
         ("gzip;q=0", False),
         ("*, gzip; q=0.000", False),
         ("identity", False),
+        ("gzip;q=x", False),
+        ("gzip ; q=1.0\t, br", True),
     ],
 )
 def test_files_are_compressed_for_those_who_accept_it(
@@ -102,3 +129,5 @@ def test_the_docs_work_under_a_root_path(client: TestClient) -> None:
         answer = behind_proxy.get(path, follow_redirects=False)
         assert answer.headers["location"] == "/api/docs"
     assert behind_proxy.get("/api/docs").status_code == 200
+    servers = behind_proxy.get("/api/openapi.json").json()["servers"]
+    assert [server["url"] for server in servers] == ["/api", "/"]

@@ -46,7 +46,8 @@ def test_method_not_allowed_lists_all_methods(
 
 def test_head_is_get_without_content(anna: Api) -> None:
     task = anna.create_task()
-    for path in ("/tasks", f"/tasks/{task['id']}", "/livez", "/docs", "/openapi.json", "/x"):
+    own = f"/tasks/{task['id']}"
+    for path in ("/tasks", own, "/livez", "/docs", "/openapi.json", "/problems", "/x"):
         get = anna.get(path, headers={"X-Request-ID": "same"})
         head = anna.request("HEAD", path, headers={"X-Request-ID": "same"})
         assert head.content == b""

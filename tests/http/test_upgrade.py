@@ -192,7 +192,7 @@ def test_what_is_not_http_is_answered_with_400(address: tuple[str, int], offer: 
 
 
 def test_what_is_said_to_start_the_service_starts_our_protocol() -> None:
-    for name in ("Dockerfile", "docs/operations.md", "docs/reliability.md"):
+    for name in ("Dockerfile", "docs/operations.md"):
         text = re.sub(r"\\\n", "", (ROOT / name).read_text())
         commands = re.findall(r"uvicorn taskapi\.main:app.*", re.sub(r'",\s*"', " ", text))
         assert commands, name

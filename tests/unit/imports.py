@@ -16,7 +16,7 @@ LAYERS = (
     ("main", "__main__"),
     ("commands.*",),
     ("app",),
-    ("health", "docs"),
+    ("health", "pages.*"),
     ("users.*", "tasks.*"),
     ("auth.*",),
     ("deps",),
