@@ -76,7 +76,7 @@ class Authentication(SecurityBase):
     model = OAuth2PasswordBearer(
         "auth/token",
         refreshUrl="auth/token",
-        description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
+        description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC 8725).",
     ).model
     raises: ClassVar = (Unauthorized, Unavailable)
 
