@@ -40,7 +40,7 @@ from taskapi.startup import StartupErrorMiddleware, gc_frozen
 from taskapi.tasks.router import router as tasks_router
 from taskapi.users.router import router as users_router
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 
 DESCRIPTION = "Register with `POST /users`, then log in with **Authorize** and try the calls out."
 

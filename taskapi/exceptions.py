@@ -91,6 +91,15 @@ class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):
     )
 
 
+class InvalidGrant(Problem, status=400, slug="invalid-grant"):
+    title = "Invalid credentials"
+    description = "The e-mail, password or refresh token sent to the token endpoint is not valid."
+    advice = (
+        "Check the e-mail and the password; on purpose, the answer does not say which of them is "
+        "wrong. If the refresh token was refused, log in with the password."
+    )
+
+
 class InvalidCondition(Problem, status=400, slug="invalid-condition"):
     title = "Malformed condition"
     description = "The If-Match or If-None-Match header is not a list of entity tags."
@@ -114,15 +123,6 @@ class LoginTooOld(ChallengeProblem, slug="login-too-old"):
     )
     advice = (
         "Ask the user for the password, log in with it, and repeat the request with the new token."
-    )
-
-
-class InvalidGrant(ChallengeProblem, slug="invalid-grant"):
-    title = "Invalid credentials"
-    description = "The e-mail, password or refresh token sent to the token endpoint is not valid."
-    advice = (
-        "Check the e-mail and the password; on purpose, the answer does not say which of them is "
-        "wrong. If the refresh token was refused, log in with the password."
     )
 
 
@@ -187,11 +187,13 @@ class ErrorItem(DocstringMixin, SQLModel):
 
     model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
 
-    part: Literal["path", "query", "header", "body"] = Field(serialization_alias="in")
+    part: Literal["path", "query", "header", "body"] = Field(
+        serialization_alias="in", examples=["body"]
+    )
     """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: Text = Field(max_length=MAX_POINTER)
+    pointer: Text = Field(max_length=MAX_POINTER, examples=["/title"])
     """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
-    detail: Text = Field(max_length=500)
+    detail: Text = Field(max_length=500, examples=["This is required."])
     """What is wrong there."""
 
 

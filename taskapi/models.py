@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import cache
 from typing import Annotated, Any, Self, TypeVar, cast
 
@@ -11,11 +12,13 @@ from fastapi import Path
 from pydantic import (
     BeforeValidator,
     Field,
+    GetJsonSchemaHandler,
     SecretStr,
     StringConstraints,
     TypeAdapter,
     model_validator,
 )
+from pydantic_core import CoreSchema
 from sqlalchemy import BigInteger, Integer, String
 from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import SQLModel
@@ -66,7 +69,11 @@ def _check_boolean(value: object) -> object:
 # Of an address or a query. Pydantic also reads 01, +1, 1_0, 1.0 and spaces, and yes, on and T.
 AddressInt = Annotated[int, BeforeValidator(_check_integer)]
 AddressBool = Annotated[bool, BeforeValidator(_check_boolean)]
-PathId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1]), BeforeValidator(_check_integer)]
+PathId = Annotated[
+    int,
+    Path(ge=1, le=MAX_ID, description="The `id` of the resource.", examples=[1]),
+    BeforeValidator(_check_integer),
+]
 
 UTCDatetime = Annotated[
     datetime,
@@ -125,6 +132,16 @@ class DocstringMixin:
         if sys.flags.optimize > 1:
             [definition] = ast.parse(inspect.getsource(cls)).body
             cls.__doc__ = ast.get_docstring(cast("ast.ClassDef", definition))
+
+
+class NamedEnum(StrEnum):
+    """An enumeration whose names are in the document, for values that can't be names themselves."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "x-enum-varnames": [member.name for member in cls]}
 
 
 class RequestModel(DocstringMixin, SQLModel):

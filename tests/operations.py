@@ -41,6 +41,7 @@ TOKEN_FORM = {"grant_type": "password", "username": "anna@example.com", "passwor
 OPERATIONS = [
     Operation("GET", "/livez", 200, public=True),
     Operation("GET", "/readyz", 200, public=True),
+    Operation("GET", "/.well-known/oauth-authorization-server", 200, public=True),
     Operation("POST", "/auth/token", 200, public=True, form=TOKEN_FORM),
     Operation("POST", "/auth/revoke", 200, public=True, form={"token": "unknown"}),
     Operation("GET", "/auth/sessions", 200),

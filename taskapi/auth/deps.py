@@ -47,6 +47,10 @@ class CurrentUser:
         """
         return await self._database.write(self._run, lock_session, work, args)
 
+    async def write_once(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Do the same as `write`, but as `Database.write_once`."""
+        return await self._database.write_once(self._run, lock_session, work, args)
+
     async def write_account(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `write`, for a change of the account or its sessions. Such changes of one
         account are made one after another.
@@ -74,7 +78,7 @@ class Authentication(SecurityBase):
     model = OAuth2PasswordBearer(
         "auth/token",
         refreshUrl="auth/token",
-        description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC8725).",
+        description="The username is the e-mail. Access tokens are JWTs (RFC 9068, RFC 8725).",
     ).model
     raises: ClassVar = (Unauthorized, Unavailable)
 

@@ -1,46 +1,47 @@
-"""The forms, responses and errors of the OAuth 2.0 endpoints."""
+"""The forms and responses of the OAuth 2.0 endpoints."""
 
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal
 
-from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints
-from sqlmodel import SQLModel
-from starlette.exceptions import HTTPException
-from starlette.types import Message, Receive
-
-from taskapi.exceptions import (
-    ContentTooLarge,
-    InvalidGrant,
-    InvalidTokenRequest,
-    Problem,
-    TooManyRequests,
-    Unavailable,
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    SecretStr,
+    StringConstraints,
+    TypeAdapter,
 )
-from taskapi.http.problem_details import ProblemDetails, respond
-from taskapi.http.request_limits import UnacceptableBody
-from taskapi.http.routes import Handler, OperationRoute
-from taskapi.models import MAX_FIELDS, DocstringMixin, NonBlankStr, Text, check_encodable
+from pydantic_core import CoreSchema, core_schema
+from sqlmodel import SQLModel
+
+from taskapi.models import DocstringMixin, NamedEnum, NonBlankStr, check_encodable
 
 # As in the examples of users' schemas.
 EMAIL = "anna@example.com"
 PASSWORD = "correct horse battery staple"  # noqa: S105 -- an example
 REFRESH_TOKEN = "Zb3zRk1yVQ.Xo9JqT4m"  # noqa: S105 -- an example
 
-FORM = "application/x-www-form-urlencoded"
+SITE = "https://tasks.example.com"
+Url = Annotated[str, Field(max_length=2000, json_schema_extra={"format": "uri"})]
 
-BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 
-PARAMETERS = ("grant_type", "username", "password", "refresh_token", "token")
+class GrantType(NamedEnum):
+    PASSWORD = "password"  # noqa: S105 -- a kind of grant, not a secret
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 -- the same
 
-ERROR_CODES: Mapping[type[Problem], str] = {
-    InvalidGrant: "invalid_grant",
-    TooManyRequests: "temporarily_unavailable",
-    Unavailable: "temporarily_unavailable",
-}
-"""The codes of RFC 6749, sections 5.2 and 4.1.2.1. Other problems are `invalid_request`."""
+
+class _Member:
+    """Describes a constant as a member of `GrantType`.
+
+    Generators that merge the forms of the grants would otherwise keep one of the constants only.
+    """
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        constant = handler(schema)["const"]
+        # The handler makes a reference of what is in another schema.
+        enumeration = core_schema.chain_schema([TypeAdapter(GrantType).core_schema])
+        return {**handler(enumeration), "const": constant}
 
 
 class PasswordGrant(DocstringMixin, SQLModel):
@@ -51,7 +52,10 @@ class PasswordGrant(DocstringMixin, SQLModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    grant_type: Literal["password"]
+    grant_type: Annotated[Literal[GrantType.PASSWORD], _Member()] = Field(
+        examples=[GrantType.PASSWORD]
+    )
+    """Always `password`."""
     username: Annotated[NonBlankStr, StringConstraints(max_length=254), Field(examples=[EMAIL])]
     """The e-mail."""
     password: Annotated[
@@ -59,6 +63,7 @@ class PasswordGrant(DocstringMixin, SQLModel):
         Field(min_length=1, max_length=128, examples=[PASSWORD]),
         AfterValidator(check_encodable),
     ]
+    """The password of the account."""
 
 
 class RefreshGrant(DocstringMixin, SQLModel):
@@ -66,7 +71,10 @@ class RefreshGrant(DocstringMixin, SQLModel):
 
     model_config = {"use_attribute_docstrings": True}
 
-    grant_type: Literal["refresh_token"]
+    grant_type: Annotated[Literal[GrantType.REFRESH_TOKEN], _Member()] = Field(
+        examples=[GrantType.REFRESH_TOKEN]
+    )
+    """Always `refresh_token`."""
     refresh_token: Annotated[
         SecretStr,
         Field(min_length=1, max_length=200, examples=[REFRESH_TOKEN]),
@@ -97,7 +105,8 @@ class TokenResponse(DocstringMixin, SQLModel):
         max_length=4000, pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$", examples=["eyJh.eyJp.Kv2w"]
     )
     """Send it as `Authorization: Bearer …`."""
-    token_type: Literal["bearer"]
+    token_type: Literal["bearer"] = Field(examples=["bearer"])
+    """Always `bearer` (RFC 6750)."""
     expires_in: int = Field(ge=1, le=24 * 60 * 60, examples=[900])
     """Seconds until the access token expires."""
     refresh_token: str = Field(
@@ -106,87 +115,28 @@ class TokenResponse(DocstringMixin, SQLModel):
     """Exchange it for the next tokens. It is accepted once."""
 
 
-class TokenProblemDetails(ProblemDetails):
-    """Problem details that are also an OAuth 2.0 error response (RFC 6749, section 5.2)."""
+class AuthorizationServer(DocstringMixin, SQLModel):
+    """Authorization server metadata (RFC 8414, section 2)."""
 
-    model_config = {"title": "TokenProblem"}  # noqa: RUF012 -- what Pydantic reads
+    model_config = {"use_attribute_docstrings": True}
 
-    error: str = Field(max_length=100, pattern="^[a-z_]+$")
-    """The code of RFC 6749, sections 5.2 and 4.1.2.1."""
-    error_description: Text = Field(max_length=10_000)
-    """The same as `detail`."""
-
-    @classmethod
-    def build(
-        cls,
-        kind: type[Problem],
-        detail: str,
-        instance: str,
-        members: Mapping[str, Any],
-        root_path: str = "",
-    ) -> Self:
-        error = {"error": ERROR_CODES.get(kind, "invalid_request"), "error_description": detail}
-        return super().build(kind, detail, instance, error | dict(members), root_path)
-
-
-class OAuth2Route(OperationRoute):
-    """A route whose errors are OAuth 2.0 error responses as well."""
-
-    problem_model: ClassVar = TokenProblemDetails
-    invalid_request: ClassVar = InvalidTokenRequest
-
-    def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
-
-        async def handle_form(request: Request) -> Response:
-            if request.headers.get("Content-Type", "").lower().startswith(FORM):
-                request = Request(request.scope, _percent_encoded(request.receive))
-            try:
-                form = await request.form(max_files=0, max_fields=MAX_FIELDS)
-                if any(len(form.getlist(name)) > 1 for name in PARAMETERS):
-                    raise InvalidTokenRequest("A parameter is sent more than once.")
-                response = await handle(request)
-            except (Problem, HTTPException, RequestValidationError) as error:
-                response = respond(request, _problem_of(error), self.problem_model)
-            response.headers["Pragma"] = "no-cache"
-            return response
-
-        return handle_form
-
-
-def _percent_encoded(receive: Receive) -> Receive:
-    """Encode bytes beyond ASCII, which `curl -d` does not. Starlette would read them as Latin-1.
-
-    Percent-encoded bytes are read as UTF-8 (WHATWG URL, section 5.1).
-    """
-
-    async def receive_encoded() -> Message:
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        return {**message, "body": BEYOND_ASCII.sub(lambda byte: b"%%%02X" % byte[0][0], body)}
-
-    return receive_encoded
-
-
-def _problem_of(error: Problem | HTTPException | RequestValidationError) -> Problem:
-    if isinstance(error, Problem):
-        return error
-    if isinstance(error, RequestValidationError):
-        return _invalid_form(error)
-    if error.status_code == 413:
-        return ContentTooLarge(error.detail)
-    if isinstance(error, UnacceptableBody):
-        return InvalidTokenRequest(error.detail)
-    return InvalidTokenRequest(f"The form can't be read, or has more than {MAX_FIELDS} fields.")
-
-
-def _invalid_form(error: RequestValidationError) -> InvalidTokenRequest:
-    errors = error.errors()
-    if any(item["loc"][0] == "query" for item in errors):
-        return InvalidTokenRequest("Send the parameters in the form instead of the query.")
-    if any(item["type"] == "union_tag_invalid" and item["ctx"]["tag"] for item in errors):
-        return InvalidTokenRequest(
-            "grant_type must be password or refresh_token.", error="unsupported_grant_type"
-        )
-    names = {"grant_type" if item["loc"] == ("body",) else item["loc"][-1] for item in errors}
-    return InvalidTokenRequest(f"Missing or invalid: {', '.join(sorted(names))}.")
+    issuer: Url = Field(examples=[SITE])
+    """The address of the service, as the client sees it."""
+    token_endpoint: Url = Field(examples=[f"{SITE}/auth/token"])
+    """The address of `POST /auth/token`."""
+    revocation_endpoint: Url = Field(examples=[f"{SITE}/auth/revoke"])
+    """The address of `POST /auth/revoke`."""
+    service_documentation: Url = Field(examples=[f"{SITE}/docs"])
+    """The address of the documentation page."""
+    grant_types_supported: list[GrantType] = Field(max_length=2, examples=[list(GrantType)])
+    """The grants of the token endpoint."""
+    response_types_supported: list[Literal["none"]] = Field(max_length=0, examples=[[]])
+    """Empty, because there is no authorization endpoint."""
+    token_endpoint_auth_methods_supported: list[Literal["none"]] = Field(
+        max_length=1, examples=[["none"]]
+    )
+    """Clients do not authenticate."""
+    revocation_endpoint_auth_methods_supported: list[Literal["none"]] = Field(
+        max_length=1, examples=[["none"]]
+    )
+    """Clients do not authenticate."""

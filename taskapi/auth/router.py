@@ -6,12 +6,14 @@ from taskapi.auth import service, sessions
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.auth.models import SessionPublic
 from taskapi.auth.oauth2 import (
-    OAuth2Route,
+    AuthorizationServer,
+    GrantType,
     PasswordGrant,
     RefreshGrant,
     Revocation,
     TokenResponse,
 )
+from taskapi.auth.oauth2_route import OAuth2Route
 from taskapi.deps import (
     AccessTokensDep,
     DatabaseDep,
@@ -24,24 +26,28 @@ from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
+from taskapi.http.urls import base_url
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
 from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidToken
 from taskapi.security.emails import account_key
 from taskapi.security.refresh_tokens import RefreshToken
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = APIRouter(tags=["auth"])
 
-oauth2 = APIRouter(route_class=OAuth2Route)
-session_router = APIRouter(prefix="/sessions", route_class=OperationRoute)
+oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
+session_router = APIRouter(prefix="/auth/sessions", route_class=OperationRoute)
+metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
 
 
 @oauth2.post(
     "/token",
+    summary="Log in, or refresh a session",
     description=(
-        "Log in with an e-mail and a password, or get new tokens for a refresh token.\n\n"
+        "Send an e-mail and a password, or a refresh token, and get new tokens.\n\n"
         "The password grant is for this service's own clients. RFC 9700, section 2.4, advises "
-        "against it for others."
+        "against it for others. A form with `username` and `password` and without `grant_type` is "
+        "a password grant."
     ),
 )
 @raises(service.log_in, service.refresh)
@@ -74,9 +80,10 @@ async def create_token(
 @oauth2.post(
     "/revoke",
     response_class=Response,
+    summary="Log out",
     description=(
-        "Log out: end the session that an access token or a refresh token belongs to (RFC 7009)."
-        "\n\nA token that is not valid is not an error."
+        "The session ends that the access token or refresh token belongs to (RFC 7009).\n\n"
+        "A token that is not valid is not an error."
     ),
 )
 async def revoke_token(
@@ -93,7 +100,8 @@ async def revoke_token(
 
 @session_router.get(
     "",
-    description="List your sessions, ordered by id. The `Link` header leads to the next page.",
+    summary="List your sessions",
+    description="The order is that of the ids. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
 )
 async def list_sessions(
@@ -109,7 +117,8 @@ async def list_sessions(
 @session_router.delete(
     "",
     status_code=204,
-    description="End all your sessions except the one that this request belongs to.",
+    summary="End your other sessions",
+    description="All your sessions end except the one that this request belongs to.",
 )
 async def end_other_sessions(current_user: CurrentUserDep) -> None:
     await current_user.write_account(sessions.end_other_sessions, current_user.token)
@@ -118,15 +127,39 @@ async def end_other_sessions(current_user: CurrentUserDep) -> None:
 @session_router.delete(
     "/{session_id}",
     status_code=204,
-    description="End one of your sessions. Its tokens stop working at once.",
+    summary="End a session",
+    description="Its tokens stop working at once.",
 )
 @raises(sessions.end_session)
 async def end_session(current_user: CurrentUserDep, session_id: PathId) -> None:
     await current_user.write_account(sessions.end_session, current_user.user_id, session_id)
 
 
+@metadata.get(
+    "/oauth-authorization-server",
+    summary="Find the OAuth 2.0 endpoints",
+    description=(
+        "Clients look here for addresses and grants (RFC 8414).\n\n"
+        "The addresses begin as the one that this request was sent to."
+    ),
+)
+async def read_authorization_server(request: Request) -> AuthorizationServer:
+    issuer = base_url(request)
+    return AuthorizationServer(
+        issuer=issuer,
+        token_endpoint=f"{issuer}/auth/token",
+        revocation_endpoint=f"{issuer}/auth/revoke",
+        service_documentation=f"{issuer}/docs",
+        grant_types_supported=list(GrantType),
+        response_types_supported=[],
+        token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],
+    )
+
+
 router.include_router(oauth2)
 router.include_router(session_router)
+router.include_router(metadata)
 
 
 def _client_name(request: Request) -> str:

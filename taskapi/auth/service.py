@@ -74,6 +74,7 @@ async def log_in(
 
 def _sample_password_hashes(connection: Connection) -> Sequence[str]:
     """Return the hashes of random accounts: reading those of all could take seconds."""
+    connection.begin()
     newest = connection.execute(SELECT_NEWEST_USER_ID).scalar_one() or 0
     user_ids = random.sample(range(1, newest + 1), min(newest, SAMPLE_SIZE))
     rows = [

@@ -14,7 +14,8 @@ from taskapi.auth.queries import (
     SELECT_PAGE,
     SELECT_SESSION_ID,
 )
-from taskapi.database.connections import Connection, Guard
+from taskapi.database.connections import Connection
+from taskapi.database.guards import Guard
 from taskapi.exceptions import NotFound, Unauthorized
 from taskapi.http.pagination import CursorPosition, PageParams
 from taskapi.http.raises import raises
@@ -43,14 +44,10 @@ def guard_session(connection: Connection, token: AccessToken, max_age: int) -> N
 
 
 def lock_session(connection: Connection, token: AccessToken, max_age: int) -> None:
-    """Keep the session from ending before the commit.
-
-    Raises:
-        Unauthorized: it has ended.
+    """Keep the session from ending between the first statement and the commit. That statement
+    raises Unauthorized if the session has ended.
     """
-    values = _session_values(token, max_age)
-    if connection.execute(LOCK_SESSION_ID, values).one_or_none() is None:
-        raise _session_ended()
+    connection.guard(Guard(LOCK_SESSION_ID, _session_values(token, max_age), _session_ended))
 
 
 def lock_account(connection: Connection, token: AccessToken, max_age: int) -> None:

@@ -127,8 +127,8 @@ def _delete(settings: Settings, arguments: Namespace) -> None:
 
 def _write(settings: Settings, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
     """Run a function in a transaction."""
-    with _open(settings) as engine, closing(Connection(engine, "IMMEDIATE", {})) as connection:
-        return connection.transact(lambda opened: function(opened, *args))
+    with _open(settings) as engine, closing(Connection(engine, {}, writes=True)) as connection:
+        return connection.transact(lambda opened: function(opened, *args), begin=True)
 
 
 @contextmanager

@@ -1,15 +1,21 @@
 """The connections of worker threads."""
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy import Engine, Executable, Insert, Select, Update, exc
 
+from taskapi.database.guards import Guard
 from taskapi.database.statements import Converters, PreparedStatement
 
 T = TypeVar("T")
+
+MAX_PAUSE = 1
+"""Seconds after which a server may have closed a connection."""
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
 
@@ -72,28 +78,17 @@ class Result:
         return int(self._rows[0][0] if self._rows else self._lastrowid)
 
 
-class Guard(NamedTuple):
-    """A condition of what is read: the statement finds a row, or the error is raised.
-
-    The condition, once false, must stay false. Then it was true for a statement that ran before it
-    was checked, and both are one trip to the database: the check is a column of the statement, or
-    comes after a statement that finds nothing.
-    """
-
-    statement: Select[Any]
-    values: Mapping[str, object]
-    error: Callable[[], Exception]
-
-
 class Connection:
     """A driver's connection, which executes SQLAlchemy's statements. Each is compiled once."""
 
     def __init__(
-        self, engine: Engine, mode: str, statements: dict[object, PreparedStatement]
+        self, engine: Engine, statements: dict[object, PreparedStatement], *, writes: bool
     ) -> None:
-        """`mode` is that of transactions. `statements` has those that were compiled before."""
+        """`statements` has those that were compiled before. `writes` tells whether transactions may
+        write.
+        """
         self._dialect = engine.dialect
-        self._mode = mode
+        self._writes = writes
         self._statements = statements
         try:
             self._pooled = engine.raw_connection()
@@ -103,18 +98,29 @@ class Connection:
         self._driver = cast("Driver", self._pooled.dbapi_connection)
         self._guard: Guard | None = None
         self._in_transaction = False
+        self._has_executed = False
+        self._used_at = -math.inf
         self.is_fresh = True
         """Whether no function has returned yet."""
 
-    def transact(self, function: Callable[["Connection"], T]) -> T:
-        """Run a function, and commit. If it raises, its changes are rolled back.
+    def transact(self, function: Callable[["Connection"], T], *, begin: bool) -> T:
+        """Run a function in a transaction, and commit. If it raises, its changes are rolled back.
+
+        With `begin` false, there is no transaction until the function begins one: it does so unless
+        it executes one statement only. After a pause, a function that may write gets one anyway. It
+        could not be repeated if the connection was lost meanwhile.
 
         Raises:
             DBAPIError: `connection_invalidated` tells whether the connection is lost. The error of
                 a commit has no statement.
         """
         self._guard = None
-        self.begin(self._mode)
+        self._has_executed = self._in_transaction = False
+        pause = time.monotonic() - self._used_at
+        if begin or (self._writes and pause > MAX_PAUSE):
+            self.begin()
+        else:
+            self._begin("")
         try:
             result = function(self)
         except BaseException:
@@ -129,19 +135,32 @@ class Connection:
                 self._driver.rollback()
             raise self._wrapped(error, None) from error
         self.is_fresh = False
+        self._used_at = time.monotonic()
         return result
 
-    def begin(self, mode: str = "DEFERRED") -> None:
-        """Begin a transaction, in which all reads see the same state. Reads begin none by
-        themselves.
+    def begin(self) -> None:
+        """Begin a transaction, unless there is one. All its reads see the same state, except on
+        PostgreSQL in a transaction that may write.
         """
+        if not self._in_transaction:
+            self._begin("IMMEDIATE" if self._writes else "DEFERRED")
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether nothing of this transaction can have been committed."""
+        return self._in_transaction or not self._writes
+
+    def _begin(self, mode: str) -> None:
+        self._in_transaction = True
         try:
             self._in_transaction = self._driver.begin(mode)
         except Exception as error:
             raise self._wrapped(error, "BEGIN") from error
 
     def guard(self, guard: Guard) -> None:
-        """Check a condition with each statement that reads, until the end of the transaction."""
+        """Check a condition with each statement of this transaction, or with the first one if the
+        transaction may write: then the condition's statement locks what makes it true.
+        """
         self._guard = guard
 
     def execute(self, statement: Executable, values: Mapping[str, object] = EMPTY) -> Result:
@@ -150,32 +169,60 @@ class Connection:
 
         Raises:
             DBAPIError: the driver's error is its `orig`.
+            RuntimeError: this is the second statement, and there is no transaction.
         """
-        if self._guard and isinstance(statement, Select):
-            return self._execute_guarded(statement, values, self._guard)
+        if self._has_executed and not self._in_transaction:
+            raise RuntimeError("begin a transaction before the first of several statements")
+        self._has_executed = True
+        guard = self._guard
+        if not guard:
+            return self._execute(statement, values)
+        if not self._writes:
+            return self._read_guarded(cast("Select[Any]", statement), values, guard)
+        self._guard = None
+        if self._in_transaction:
+            self._check(guard)
+            return self._execute(statement, values)
+        return self._write_guarded(cast("Insert | Update", statement), values, guard)
+
+    def _execute(self, statement: Executable, values: Mapping[str, object]) -> Result:
         columns = tuple(values) if isinstance(statement, Insert | Update) else None
-        prepared = self._statements.get((statement, columns))
-        if prepared is None:
-            prepared = self._prepare((statement, columns), statement, columns)
+        key = statement, columns
+        prepared = self._statements.get(key) or self._prepare(key, statement, columns)
         return self._run(prepared, values)
 
-    def _execute_guarded(
+    def _check(self, guard: Guard) -> None:
+        if self._execute(guard.statement, guard.values).one_or_none() is None:
+            raise guard.error()
+
+    def _read_guarded(
         self, statement: Select[Any], values: Mapping[str, object], guard: Guard
     ) -> Result:
-        prepared = self._statements.get((statement, guard.statement))
-        if prepared is None:
-            check = guard.statement.correlate(None).scalar_subquery().label("guard")
-            prepared = self._prepare((statement, guard.statement), statement.add_columns(check))
+        key = statement, guard.statement
+        prepared = self._statements.get(key) or self._prepare(key, guard.add_to_select(statement))
         result = self._run(prepared, {**values, **guard.values})
         rows = result.all()
-        if rows:
-            is_true = rows[0].guard is not None
-        else:
-            self._guard = None
-            is_true = self.execute(guard.statement, guard.values).one_or_none() is not None
-            self._guard = guard
-        if not is_true:
+        if not rows:
+            self._check(guard)
+        elif rows[0].guard is None:
             raise guard.error()
+        return result
+
+    def _write_guarded(
+        self, statement: Insert | Update, values: Mapping[str, object], guard: Guard
+    ) -> Result:
+        columns = tuple(values)
+        key = statement, columns, guard.statement
+        if (prepared := self._statements.get(key)) is None:
+            guarded = (
+                guard.add_to_insert(statement, columns)
+                if isinstance(statement, Insert)
+                else guard.add_to_update(statement)
+            )
+            prepared = self._prepare(key, guarded, columns)
+        result = self._run(prepared, {**values, **guard.values})
+        if result.rowcount == 0:
+            self._check(guard)
         return result
 
     def _prepare(

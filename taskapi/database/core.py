@@ -64,8 +64,10 @@ class Database:
             transaction_pooling=settings.database_transaction_pooling,
         )
         self._reading_engine = open_with_timeout(connections=readers + 1, autocommit=True)
-        self._reading = ThreadConnections(self._reading_engine, "")
-        self._writing = ThreadConnections(open_with_timeout(connections=writers), "IMMEDIATE")
+        self._reading = ThreadConnections(self._reading_engine, writes=False)
+        self._writing = ThreadConnections(
+            open_with_timeout(connections=writers, autocommit=True), writes=True
+        )
         self._readers = WorkerPool(readers, self._run_in_transaction)
         run = self._commit_batch if self.file else self._run_in_transaction
         self._writers = WorkerPool(writers, run)
@@ -82,8 +84,7 @@ class Database:
         self._writing.close()
 
     async def read(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Run a function that only reads. Its statements see one state of the database if it begins
-        a transaction.
+        """Run a function that only reads. It begins a transaction unless it executes one statement.
 
         Raises:
             Unavailable: the database can't be reached, or is too busy.
@@ -127,13 +128,20 @@ class Database:
             Unavailable: the database can't be reached, or is too busy. Nothing was written, unless
                 the connection was lost during the commit: then the outcome is unknown.
         """
+        job = Job(lambda connection: function(connection, *args), writes=True, begin=True)
+        return await _submit(self._writers, job)
+
+    async def write_once(self, function: Callable[[Connection, *Args], T], *args: *Args) -> T:
+        """Do the same as `write`, for a function that begins a transaction unless it executes one
+        statement. If the connection is lost in a statement, the outcome is unknown.
+        """
         job = Job(lambda connection: function(connection, *args), writes=True)
         return await _submit(self._writers, job)
 
     def _run_in_transaction(self, _: WorkerPool, job: Job[Any]) -> None:
         connections = self._writing if job.writes else self._reading
         try:
-            job.set_result(_transact(connections, job.run_with, writes=job.writes))
+            job.set_result(_transact(connections, job.run_with, begin=job.begin))
         except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
             job.set_exception(job.run(_map_error, error))
         deliver([job])
@@ -156,7 +164,7 @@ class Database:
                 _run_in_savepoint(job, connection)
 
         try:
-            _transact(self._writing, run, writes=True)
+            _transact(self._writing, run, begin=True)
         except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
             for job in jobs:
                 job.set_exception(job.run(_map_error, error))
@@ -193,7 +201,7 @@ def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
 
 
 def _transact(
-    connections: ThreadConnections, function: Callable[[Connection], T], *, writes: bool
+    connections: ThreadConnections, function: Callable[[Connection], T], *, begin: bool
 ) -> T:
     """Run a function in a transaction on this thread's connection.
 
@@ -205,14 +213,14 @@ def _transact(
         began = time.monotonic()
         connection = connections.get()
         try:
-            return connection.transact(function)
+            return connection.transact(function, begin=begin)
         except DBAPIError as error:
             if error.connection_invalidated:
                 connections.discard()
                 was_idle = error.statement and time.monotonic() - began < TIMEOUT_MARGIN
-                if was_idle and not connection.is_fresh:
+                if was_idle and connection.is_unchanged and not connection.is_fresh:
                     continue
-            if not writes or attempt == MAX_ATTEMPTS or not _is_retryable(error):
+            if attempt == MAX_ATTEMPTS or not _is_retryable(error):
                 raise
         time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
         attempt += 1

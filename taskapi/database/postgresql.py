@@ -1,9 +1,10 @@
 """Engines for PostgreSQL. Import this module only where PostgreSQL is used: it needs psycopg."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 from psycopg.abc import ConnDict, PQGen
@@ -29,6 +30,12 @@ CONNECTION_DEFAULTS: ConnDict = {
 PREPARE_THRESHOLD = 5
 """Executions after which psycopg prepares a statement; this is its default."""
 
+BEGIN: Mapping[str, LiteralString] = {
+    "DEFERRED": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+    "IMMEDIATE": "BEGIN ISOLATION LEVEL READ COMMITTED",
+}
+"""By the mode of SQLite's BEGIN."""
+
 READ_ONLY_SQL_TRANSACTION = "25006"
 
 PLAIN_NAMES = re.compile(r"[^\s@?#]*")
@@ -53,15 +60,16 @@ class TimeoutConnection(psycopg.Connection[Any]):
     def begin(self, mode: str) -> bool:
         """Begin a transaction, unless the mode is empty. Return whether there is one to end.
 
-        All other modes are the same. Without autocommit, the driver begins by itself.
+        After waiting for a lock, a statement of an IMMEDIATE transaction sees what the former owner
+        has written.
         """
-        if self.autocommit and not mode and not self.transaction_timeout:
-            return False
-        if self.autocommit:
-            self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        if self.transaction_timeout:
+            mode = mode or "DEFERRED"
+        if mode:
+            self.execute(BEGIN[mode])
         if self.transaction_timeout:
             self.execute(f"SET LOCAL statement_timeout = {self.transaction_timeout}")
-        return True
+        return bool(mode)
 
     def is_lost(self, error: Exception) -> bool:
         """After a failover, another connection finds the new primary."""
@@ -117,10 +125,8 @@ def open_engine(
     prepared statements nor session settings; with `transaction_pooling` the timeout is set in each
     transaction instead.
 
-    Transactions that write are READ COMMITTED, not as the server's default: after waiting for
-    a lock, a statement sees what its former owner has written. The level is set once for each
-    connection, and costs nothing in a transaction. With `autocommit`, each statement is
-    a transaction, and those that begin one are REPEATABLE READ.
+    With `autocommit`, each statement is a transaction, unless one is begun. Otherwise the driver
+    begins READ COMMITTED transactions.
 
     Raises:
         ConfigurationError: the URL can't be read.

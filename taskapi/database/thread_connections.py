@@ -9,9 +9,9 @@ from taskapi.database.connections import Connection
 class ThreadConnections:
     """Keeps a connection for each thread."""
 
-    def __init__(self, engine: Engine, mode: str) -> None:
-        """`mode` is that of transactions; empty to begin none."""
-        self._open = partial(Connection, engine, mode, {})
+    def __init__(self, engine: Engine, *, writes: bool) -> None:
+        """`writes` tells whether transactions may write."""
+        self._open = partial(Connection, engine, {}, writes=writes)
         self._engine = engine
         self._local = local()
         self._all: set[Connection] = set()

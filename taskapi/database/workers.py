@@ -16,10 +16,15 @@ T = TypeVar("T")
 class Job(Generic[T]):
     """A function that a worker thread runs, and its result. Create it in an event loop."""
 
-    def __init__(self, function: Callable[[Any], T], *, writes: bool) -> None:
-        """`function` takes what the worker thread provides, such as a connection."""
+    def __init__(
+        self, function: Callable[[Any], T], *, writes: bool = False, begin: bool = False
+    ) -> None:
+        """`function` takes what the worker thread provides, such as a connection. `begin` tells
+        whether it needs a transaction.
+        """
         self.function = function
         self.writes = writes
+        self.begin = begin
         self.run = copy_context().run
         """Run a function in the context of the request, which has the request's id."""
         self.loop = asyncio.get_running_loop()

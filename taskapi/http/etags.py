@@ -86,7 +86,9 @@ def _parse(request: Request, name: str) -> Condition:
 IfMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
-        description="Do this only if the current ETag is one of these.",
+        alias="If-Match",
+        description="Do this only if the current ETag is one of these. `*` is any ETag.",
+        examples=["*"],
         max_length=2000,
         json_schema_extra={"format": "entity-tags"},
     ),
@@ -94,6 +96,8 @@ IfMatch = Annotated[
 IfNoneMatch = Annotated[
     str | SkipJsonSchema[None],
     Header(
+        alias="If-None-Match",
+        examples=['"0"'],
         description=(
             "Do this only if the current ETag is none of these. "
             "Otherwise, reading is answered 304 without content."

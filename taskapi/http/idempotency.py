@@ -18,6 +18,8 @@ KEY_PATTERN = r"^[\x21-\x7e]*$"
 IdempotencyKey = Annotated[
     str | SkipJsonSchema[None],
     Header(
+        alias="Idempotency-Key",
+        examples=["3f2b8c1e-6d0a-4b7e-9c53-8a1f0e2d4c6b"],
         min_length=1,
         max_length=255,
         pattern=KEY_PATTERN,
@@ -78,7 +80,7 @@ def find_response(connection: Connection, user_id: int, key: str, request: str) 
         return None
     if row.fingerprint != _fingerprint(request):
         detail = "This key was sent with another body. Use a new one for each request."
-        raise InvalidRequest.at("header", "/idempotency-key", detail)
+        raise InvalidRequest.at("header", "/Idempotency-Key", detail)
     return str(row.answer)
 
 

@@ -16,7 +16,6 @@ from taskapi.exceptions import (
 )
 from taskapi.http.etags import NotModified
 from taskapi.http.problem_details import (
-    MEDIA_TYPE,
     MODELS,
     REQUEST_ID,
     Model,
@@ -26,6 +25,8 @@ from taskapi.http.problem_details import (
     model_of,
 )
 from taskapi.models import MAX_ID
+
+FORM = "application/x-www-form-urlencoded"
 
 TEXT = {"type": "string", "pattern": r"^[^\x00]*$", "maxLength": 10_000}
 COUNT = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
@@ -79,6 +80,14 @@ def with_headers(*names: str) -> Json:
     return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}}
 
 
+def with_links(parameter: str, *operation_ids: str) -> Json:
+    """Document which operations take the id of a created resource, in the `responses`."""
+    parameters = {parameter: "$response.body#/id"}
+    return {
+        "links": {name: {"operationId": name, "parameters": parameters} for name in operation_ids}
+    }
+
+
 class DocumentedAPI(FastAPI):
     """A FastAPI application whose document has its errors, headers and examples.
 
@@ -117,7 +126,7 @@ def _add_errors(operation: Json, route: RouteContext, override: Model | None) ->
         if kind not in errors:
             continue
         documented = answers.setdefault(str(kind.status), _answer(kind, override))
-        examples = documented["content"][MEDIA_TYPE]["examples"]
+        examples = documented["content"][model_of(kind, override).media_type]["examples"]
         examples[kind.slug] = {"value": example(kind, override)}
     operation["responses"] = dict(sorted(answers.items()))
 
@@ -140,12 +149,12 @@ def _raised_by(dependant: Dependant) -> Iterator[type[Exception]]:
 
 
 def _answer(kind: ProblemKind, override: Model | None) -> Json:
-    name = model_of(kind, override).__name__
-    content = {"schema": {"$ref": f"#/components/schemas/{name}"}, "examples": {}}
+    model = model_of(kind, override)
+    content = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "examples": {}}
     return {
         "description": kind.title,
         **with_headers(*([kind.header] if kind.header else [])),
-        "content": {MEDIA_TYPE: content},
+        "content": {model.media_type: content},
     }
 
 
@@ -159,6 +168,9 @@ def _complete(operation: Json, schemas: Json) -> None:
         for content in message.get("content", {}).values():
             if "examples" not in content:
                 content["example"] = _example(content["schema"], schemas)
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        if media_type == FORM:  # Postman looks for the example of a form in its schema
+            _resolve(content["schema"], schemas)["examples"] = [content["example"]]
 
 
 def _schemas(models: Iterable[Model]) -> Json:
@@ -183,16 +195,18 @@ def _set_integer_formats(node: object) -> None:
             _set_integer_formats(child)
 
 
+def _resolve(schema: Json, schemas: Json) -> Json:
+    resolved: Json = schemas[schema["$ref"].rsplit("/", 1)[1]] if "$ref" in schema else schema
+    return resolved
+
+
 def _example(schema: Json, schemas: Json) -> Any:  # noqa: ANN401 -- of any type
     """Put an example together from those of the fields."""
-    if "$ref" in schema:
-        return _example(schemas[schema["$ref"].rsplit("/", 1)[1]], schemas)
     if "examples" in schema:
         return schema["examples"][0]
+    schema = _resolve(schema, schemas)
     if "oneOf" in schema:
         return _example(schema["oneOf"][0], schemas)
     if "items" in schema:
         return [_example(schema["items"], schemas)]
-    if "properties" in schema:
-        return {name: _example(field, schemas) for name, field in schema["properties"].items()}
-    return schema.get("const", schema.get("enum", [None])[0])
+    return {name: _example(field, schemas) for name, field in schema["properties"].items()}

@@ -38,11 +38,14 @@ class PageParams(SQLModel):
 
     model_config = {"extra": "forbid", "use_attribute_docstrings": True}
 
-    limit: AddressInt = Field(default=50, ge=1, le=MAX_LIMIT)
+    limit: AddressInt = Field(default=50, ge=1, le=MAX_LIMIT, examples=[50])
     """The maximum number of items on the page."""
 
-    after: str = Field(default="", max_length=2000, json_schema_extra={"format": "cursor"})
-    """Where the page starts: the cursor from the `Link` header of the previous page."""
+    after: str = Field(
+        default="", max_length=2000, examples=[""], json_schema_extra={"format": "cursor"}
+    )
+    """Where the page starts: the cursor from the `Link` header of the previous page, or nothing for
+    the first page."""
 
 
 class Cursors:

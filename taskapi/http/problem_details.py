@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from fastapi import Request
 from pydantic import Field
@@ -12,11 +12,10 @@ from starlette.responses import JSONResponse
 from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
 from taskapi.models import DocstringMixin, Text
 
-MEDIA_TYPE = "application/problem+json"
-
 ProblemKind = type[Problem]
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+EXAMPLE_ID = "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e"
 
 
 class ProblemDetails(DocstringMixin, SQLModel):
@@ -24,15 +23,21 @@ class ProblemDetails(DocstringMixin, SQLModel):
 
     model_config = {"title": "Problem", "use_attribute_docstrings": True}
 
-    type: str = Field(max_length=500, json_schema_extra={"format": "uri-reference"})
+    media_type: ClassVar = "application/problem+json"
+
+    type: str = Field(
+        max_length=500,
+        examples=["/problems/not-found"],
+        json_schema_extra={"format": "uri-reference"},
+    )
     """The kind of problem, and the address of a page about it."""
-    title: Text = Field(max_length=100)
+    title: Text = Field(max_length=100, examples=["Not found"])
     """The kind of problem in a few words."""
-    status: int = Field(ge=400, le=599)
+    status: int = Field(ge=400, le=599, examples=[404])
     """The HTTP status code."""
-    detail: Text = Field(max_length=10_000)
+    detail: Text = Field(max_length=10_000, examples=["There is no such task."])
     """What was wrong with this request."""
-    instance: str = Field(max_length=128, pattern=f"^{REQUEST_ID.pattern}$")
+    instance: str = Field(max_length=128, pattern=f"^{REQUEST_ID.pattern}$", examples=[EXAMPLE_ID])
     """The request id, as in the X-Request-ID header and in the service's log."""
 
     @classmethod
@@ -60,7 +65,10 @@ class InvalidRequestDetails(ProblemDetails):
 
     model_config = {"title": "InvalidRequest"}
 
-    errors: list[ErrorItem] = Field(max_length=MAX_ERRORS)
+    errors: list[ErrorItem] = Field(
+        max_length=MAX_ERRORS, examples=[InvalidRequest.example["errors"]]
+    )
+    """Everything that was found to be wrong."""
 
 
 MODELS: Mapping[ProblemKind, type[ProblemDetails]] = {InvalidRequest: InvalidRequestDetails}
@@ -87,12 +95,10 @@ def respond(request: Request, problem: Problem, override: Model | None = None) -
         details.model_dump(),
         status_code=problem.status,
         headers=problem.headers,
-        media_type=MEDIA_TYPE,
+        media_type=details.media_type,
     )
 
 
 def example(kind: ProblemKind, override: Model | None = None) -> dict[str, Any]:
-    details = model_of(kind, override).build(
-        kind, kind.description, "5f0c6a52b3a94a0e8f1f7a3f1b0c9d2e", kind.example
-    )
+    details = model_of(kind, override).build(kind, kind.description, EXAMPLE_ID, kind.example)
     return details.model_dump()

@@ -8,3 +8,11 @@ def path_of(request: Request) -> str:
     origin. `request.url`, which is not always percent-encoded, takes ten times as long.
     """
     return quote(request.scope["path"])
+
+
+def base_url(request: Request) -> str:
+    """Return the address of the service as the client sees it, percent-encoded, without a slash at
+    the end.
+    """
+    url = request.base_url
+    return f"{url.scheme}://{url.netloc}{quote(url.path.rstrip('/'))}"

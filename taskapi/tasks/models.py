@@ -1,6 +1,5 @@
 import unicodedata
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any
 
 import pydantic
@@ -16,6 +15,7 @@ from taskapi.models import (
     CodePointString,
     Id,
     IdentifiedModel,
+    NamedEnum,
     NonBlankStr,
     RequestModel,
     Text,
@@ -24,7 +24,7 @@ from taskapi.models import (
 )
 
 
-class TaskStatus(StrEnum):
+class TaskStatus(NamedEnum):
     NEW = "новая"
     IN_PROGRESS = "в процессе"
     DONE = "завершена"
@@ -33,14 +33,14 @@ class TaskStatus(StrEnum):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Add names that generated clients can use: they can't derive any from Cyrillic values."""
+        names = [status.name.replace("_", " ").capitalize() for status in cls]
         return {
-            **handler(schema),
-            "x-enum-varnames": [status.name for status in cls],
-            "x-enum-descriptions": [status.name.replace("_", " ").capitalize() for status in cls],
+            **super().__get_pydantic_json_schema__(schema, handler),
+            "x-enum-descriptions": names,
         }
 
 
+Status = Annotated[TaskStatus, pydantic.Field(examples=[TaskStatus.NEW])]
 Title = Annotated[
     NonBlankStr, StringConstraints(max_length=200), pydantic.Field(examples=["Купить хлеб"])
 ]
@@ -62,7 +62,8 @@ class TaskBase(SQLModel):
     """What is to be done."""
     description: Description
     """The details; may be empty."""
-    status: TaskStatus
+    status: Status
+    """How far the work is."""
 
 
 class TaskReplace(TaskBase, RequestModel):
@@ -74,7 +75,8 @@ class TaskCreate(TaskBase, RequestModel):
 
     description: Description = ""
     """The details; may be empty."""
-    status: TaskStatus = TaskStatus.NEW
+    status: Status = TaskStatus.NEW
+    """How far the work is."""
 
 
 class TaskPatch(RequestModel):
@@ -84,7 +86,8 @@ class TaskPatch(RequestModel):
     """What is to be done."""
     description: Description | MISSING = MISSING
     """The details; may be empty."""
-    status: TaskStatus | MISSING = MISSING
+    status: Status | MISSING = MISSING
+    """How far the work is."""
 
 
 class TaskPublic(TaskBase, IdentifiedModel):
@@ -93,6 +96,7 @@ class TaskPublic(TaskBase, IdentifiedModel):
     user_id: Id
     """The owner."""
     created_at: UTCDatetime
+    """When the task was created."""
     updated_at: UTCDatetime
     """When a field was last changed."""
 
@@ -142,25 +146,27 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold().replace("ё", "е")
 
 
-class TaskOrder(StrEnum):
+class TaskOrder(NamedEnum):
     ID = "id"
-    ID_DESCENDING = "-id"
+    ID_DESC = "-id"
     CREATED_AT = "created_at"
-    CREATED_AT_DESCENDING = "-created_at"
+    CREATED_AT_DESC = "-created_at"
     UPDATED_AT = "updated_at"
-    UPDATED_AT_DESCENDING = "-updated_at"
+    UPDATED_AT_DESC = "-updated_at"
     TITLE = "title"
-    TITLE_DESCENDING = "-title"
+    TITLE_DESC = "-title"
 
 
 class TaskListParams(PageParams):
-    status: list[TaskStatus] = Field(default=[], max_length=len(TaskStatus))
+    status: list[TaskStatus] = Field(
+        default=[], max_length=len(TaskStatus), schema_extra={"examples": [[TaskStatus.NEW]]}
+    )
     """Only tasks with one of these statuses; all tasks if omitted."""
-    q: Annotated[Text, StringConstraints(max_length=200)] = ""
+    q: Annotated[Text, StringConstraints(max_length=200), pydantic.Field(examples=["хлеб"])] = ""
     """Only tasks with this text in the title or the description, in upper or lower case.
     ё is found as е."""
-    sort: TaskOrder = TaskOrder.ID
+    sort: Annotated[TaskOrder, pydantic.Field(examples=[TaskOrder.UPDATED_AT_DESC])] = TaskOrder.ID
     """The field to sort by; `-` sorts in descending order. Titles are compared without regard to
     case and with ё as е, ties by id."""
-    total: AddressBool = False
+    total: Annotated[AddressBool, pydantic.Field(examples=[True])] = False
     """Whether to count the tasks of all pages, in the `X-Total-Count` header."""

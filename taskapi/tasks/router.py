@@ -6,7 +6,7 @@ from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import PagerDep
 from taskapi.http.etags import ReadPreconditions, WritePreconditions, with_etag
 from taskapi.http.idempotency import IdempotencyKey
-from taskapi.http.openapi import with_headers
+from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
@@ -24,12 +24,21 @@ from taskapi.tasks.queries import sort_value
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=OperationRoute)
 
+IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanwhile."
+
 
 @router.post(
     "",
     status_code=201,
-    description="Create a task.",
-    responses={201: with_headers("Location", "ETag")},
+    summary="Create a task",
+    description=(
+        "The task is yours. With an `Idempotency-Key`, a repeated request creates nothing and gets "
+        "the first response again."
+    ),
+    responses={
+        201: with_headers("Location", "ETag")
+        | with_links("task_id", "read_task", "replace_task", "update_task", "delete_task")
+    },
 )
 async def create_task(
     current_user: CurrentUserDep,
@@ -38,7 +47,7 @@ async def create_task(
     body: TaskCreate,
     idempotency_key: IdempotencyKey = None,
 ) -> TaskPublic:
-    task = await current_user.write(
+    task = await current_user.write_once(
         service.create_task, current_user.user_id, body, idempotency_key
     )
     response.headers["Location"] = f"{path_of(request)}/{task.id}"
@@ -47,7 +56,8 @@ async def create_task(
 
 @router.get(
     "",
-    description="List your tasks. The `Link` header leads to the next page.",
+    summary="List your tasks",
+    description="Tasks of others are not listed. The `Link` header leads to the next page.",
     responses={200: with_headers("Link", "X-Total-Count")},
 )
 async def list_tasks(
@@ -61,7 +71,8 @@ async def list_tasks(
 
 @router.get(
     "/{task_id}",
-    description="Read one of your tasks.",
+    summary="Read a task",
+    description="A task of another user is 404, as if it did not exist.",
     responses={200: with_headers("ETag")},
 )
 @raises(service.get_task)
@@ -74,7 +85,8 @@ async def read_task(
 
 @router.put(
     "/{task_id}",
-    description="Replace one of your tasks. Every field must be sent.",
+    summary="Replace a task",
+    description=f"Every field must be sent. {IF_MATCH}",
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_task)
@@ -93,7 +105,8 @@ async def replace_task(
 
 @router.patch(
     "/{task_id}",
-    description="Change those fields of one of your tasks that are sent.",
+    summary="Change a task",
+    description=f"Only the fields that are sent change. {IF_MATCH}",
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_task)
@@ -110,7 +123,7 @@ async def update_task(
     return with_etag(response, task)
 
 
-@router.delete("/{task_id}", status_code=204, description="Delete one of your tasks.")
+@router.delete("/{task_id}", status_code=204, summary="Delete a task", description=IF_MATCH)
 @raises(service.delete_task)
 async def delete_task(
     current_user: CurrentUserDep, task_id: PathId, conditions: WritePreconditions

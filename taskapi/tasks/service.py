@@ -59,8 +59,10 @@ def create_task(
 ) -> VersionedTask:
     """Create a task, or return the one that this idempotency key created before."""
     request = new.model_dump_json()
-    if key and (answer := find_response(connection, owner_id, key, request)):
-        return VersionedTask.model_validate_json(answer)
+    if key:
+        connection.begin()
+        if answer := find_response(connection, owner_id, key, request):
+            return VersionedTask.model_validate_json(answer)
     now = utc_now()
     values = {
         **new.model_dump(),

@@ -79,7 +79,9 @@ class UserPublic(UserBase, IdentifiedModel):
     name: StoredName
     """The name that other users see."""
     email: EmailText  # stored e-mails are not validated again
+    """The e-mail to log in with, without regard to case."""
     created_at: UTCDatetime
+    """When the account was registered."""
 
 
 class VersionedUser(UserPublic, VersionedModel):

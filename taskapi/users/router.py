@@ -20,7 +20,7 @@ from taskapi.http.etags import (
     WritePreconditions,
     with_etag,
 )
-from taskapi.http.openapi import with_headers
+from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
 from taskapi.http.routes import OperationRoute
@@ -56,8 +56,12 @@ RECENT_SESSION = (
 @router.post(
     "",
     status_code=201,
-    description="Register an account. This needs no token.",
-    responses={201: with_headers("Location", "ETag")},
+    summary="Register an account",
+    description="This needs no token.",
+    responses={
+        201: with_headers("Location", "ETag")
+        | with_links("user_id", "read_user", "replace_user", "update_user", "delete_user")
+    },
     dependencies=[Depends(check_registration)],
 )
 @raises(service.create_user)
@@ -78,7 +82,8 @@ async def create_user(
 
 @router.get(
     "",
-    description="List all accounts, ordered by id. The `Link` header leads to the next page.",
+    summary="List all accounts",
+    description="The order is that of the ids. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
 )
 async def list_users(
@@ -88,7 +93,12 @@ async def list_users(
     return pager.paginate(users, page)
 
 
-@router.get("/me", description="Read your own account.", responses={200: with_headers("ETag")})
+@router.get(
+    "/me",
+    summary="Read your own account",
+    description="It is the account that the access token belongs to.",
+    responses={200: with_headers("ETag")},
+)
 async def read_me(
     current_user: CurrentUserDep, response: Response, conditions: ReadPreconditions
 ) -> UserPublic:
@@ -96,7 +106,12 @@ async def read_me(
     return with_etag(response, user)
 
 
-@router.get("/{user_id}", description="Read any account.", responses={200: with_headers("ETag")})
+@router.get(
+    "/{user_id}",
+    summary="Read an account",
+    description="Users who are logged in can read all accounts.",
+    responses={200: with_headers("ETag")},
+)
 @raises(service.read_user)
 async def read_user(
     current_user: CurrentUserDep, response: Response, user_id: PathId, conditions: ReadPreconditions
@@ -107,10 +122,8 @@ async def read_user(
 
 @router.put(
     "/{user_id}",
-    description=(
-        "Replace the name and the e-mail of your account, and the password if it is sent.\n\n"
-        + RECENT_SESSION
-    ),
+    summary="Replace your account",
+    description=f"The password stays if it is not sent.\n\n{RECENT_SESSION}",
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
@@ -129,7 +142,8 @@ async def replace_user(
 
 @router.patch(
     "/{user_id}",
-    description=f"Change those fields of your account that are sent.\n\n{RECENT_SESSION}",
+    summary="Change your account",
+    description=f"Only the fields that are sent change.\n\n{RECENT_SESSION}",
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
@@ -149,8 +163,9 @@ async def update_user(
 @router.delete(
     "/{user_id}",
     status_code=204,
+    summary="Delete your account",
     description=(
-        "Delete your account, with all its tasks and sessions.\n\n"
+        "All its tasks and sessions are deleted too.\n\n"
         "This needs a session that was started in the last 15 minutes."
     ),
 )

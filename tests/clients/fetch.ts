@@ -51,7 +51,7 @@ check(titles.join() === "One,Two,Three", "pages");
 
 const path = { task_id: ids[0]! };
 const read = await api.GET("/tasks/{task_id}", { params: { path } });
-const header = { "if-match": read.response.headers.get("ETag")! };
+const header = { "If-Match": read.response.headers.get("ETag")! };
 const body = { status: "в процессе" as const };
 const updated = await api.PATCH("/tasks/{task_id}", { params: { path, header }, body });
 check(updated.data?.status === "в процессе" && updated.data.title === "One", "update");

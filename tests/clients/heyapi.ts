@@ -49,7 +49,7 @@ check(titles.join() === "One,Two,Three", "pages");
 
 const path = { task_id: ids[0]! };
 const read = await readTask({ path });
-const headers = { "if-match": read.response?.headers.get("ETag") ?? "" };
+const headers = { "If-Match": read.response?.headers.get("ETag") ?? "" };
 const updated = await updateTask({ path, headers, body: { status: "в процессе" } });
 check(updated.data?.status === "в процессе" && updated.data.title === "One", "update");
 const stale = await updateTask({ path, headers, body: { title: "Lost" } });

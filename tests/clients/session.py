@@ -10,6 +10,7 @@ from client import AuthenticatedClient, Client
 from client.api.auth import create_token
 from client.api.tasks import create_task, delete_task, list_tasks, read_task, update_task
 from client.api.users import create_user
+from client.models.grant_type import GrantType
 from client.models.invalid_request import InvalidRequest
 from client.models.password_grant import PasswordGrant
 from client.models.problem import Problem
@@ -34,13 +35,15 @@ assert taken.type_ == "/problems/email-taken"
 
 wrong = create_token.sync(
     client=anonymous,
-    body=PasswordGrant(grant_type="password", username=user.email, password="wrong"),
+    body=PasswordGrant(grant_type=GrantType.PASSWORD, username=user.email, password="wrong"),
 )
 assert isinstance(wrong, TokenProblem)
 assert wrong.error == "invalid_grant"
 tokens = create_token.sync(
     client=anonymous,
-    body=PasswordGrant(grant_type="password", username=user.email, password=account.password),
+    body=PasswordGrant(
+        grant_type=GrantType.PASSWORD, username=user.email, password=account.password
+    ),
 )
 assert isinstance(tokens, TokenResponse)
 client = AuthenticatedClient(base_url=url, token=tokens.access_token)

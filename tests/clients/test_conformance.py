@@ -25,6 +25,7 @@ UNLIMITED = {
 }
 # They end the login that all other requests are made with.
 ENDING = ["delete_user", "end_session", "revoke_token"]
+SELECTIONS = {"exclude": ENDING, "include": [*ENDING, "create_user"]}  # for a link between them
 
 
 def test_the_document_is_the_same_without_docstrings() -> None:
@@ -53,7 +54,7 @@ def everything_of(client: httpx2.Client) -> list[Any]:
     return [client.get(path).json() for path in ("/users/me", "/tasks", "/auth/sessions")]
 
 
-@pytest.mark.parametrize("selection", ["exclude", "include"])
+@pytest.mark.parametrize("selection", SELECTIONS)
 def test_the_service_conforms_to_its_document(tmp_path: Path, selection: str) -> None:
     with serve(tmp_path, **UNLIMITED) as url:
         boris, anna = register(url, "boris@example.com"), register(url, "anna@example.com")
@@ -63,7 +64,9 @@ def test_the_service_conforms_to_its_document(tmp_path: Path, selection: str) ->
         command = [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"]
         command += [f"--header=Authorization: {anna.headers['Authorization']}"]
         command += [f"--request-timeout={HANG:.0f}", "--checks=all", *(LONG if EXAMPLES else SHORT)]
-        command += [f"--{selection}-operation-id={operation}" for operation in ENDING]
+        command += [
+            f"--{selection}-operation-id={operation}" for operation in SELECTIONS[selection]
+        ]
         hooks = {"PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.clients.conformance_hooks"}
         judged = subprocess.run(
             command, cwd=tmp_path, env={**os.environ, **hooks}, capture_output=True, check=False

@@ -1,7 +1,6 @@
 """Clients are generated from the live document, type-checked, and used."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,32 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.clients.programs import MODULES, SESSIONS, run
 from tests.requirements import require_path, require_programs
-from tests.server import ROOT, serve
+from tests.server import ROOT, free_port, wait_until_ready
+from tests.waiting import HANG
 
-SESSIONS = ROOT / "tests/clients"
-MODULES = ROOT / ".ci/judges/node_modules"
 PYTHON_GENERATOR = Path(sys.executable).with_name("openapi-python-client")
+GENERATOR = PYTHON_GENERATOR.with_name("openapi-generator-cli")
 COMPILER = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> Iterator[str]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    with serve(folder) as url:
-        yield url
-
-
-def run(folder: Path, *command: str | Path) -> str:
-    """What the command prints; it must succeed."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=environment, capture_output=True, check=False
-    )
-    output = (done.stdout + done.stderr).decode()
-    assert done.returncode == 0, output
-    return output
 
 
 def documented(fence: str, url: str) -> str:
@@ -68,23 +49,49 @@ def compile_and_run(folder: Path, session: str, url: str) -> None:
     run(folder, "node", "short.js")
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> None:
-    require_programs("node", install="apt-get install nodejs npm")
-    require_path(MODULES, install="npm ci, in .ci/judges")
-    (tmp_path / "node_modules").symlink_to(MODULES)
-
-
 @pytest.mark.usefixtures("node")
 def test_a_typescript_client_by_openapi_fetch(tmp_path: Path, url: str) -> None:
     run(tmp_path, MODULES / ".bin/openapi-typescript", f"{url}/openapi.json", "-o", "schema.ts")
     compile_and_run(tmp_path, "fetch.ts", url)
 
 
-@pytest.mark.usefixtures("node")
-def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str) -> None:
+@pytest.fixture
+def judged_url(tmp_path: Path, url: str, node: None) -> Iterator[str]:  # noqa: ARG001 -- Prism needs it
+    """Prism, between a client and the service. It refuses what the document does not have."""
+    port = free_port()
+    prism = str(MODULES / ".bin/prism")
+    command = [prism, "proxy", f"{url}/openapi.json", url, "--errors", f"--port={port}"]
+    with (tmp_path / "prism.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_until_ready(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=HANG)
+
+
+def test_a_typescript_client_by_hey_api(tmp_path: Path, url: str, judged_url: str) -> None:
     output = {"path": "client", "importFileExtension": ".js"}
     settings = json.dumps({"input": f"{url}/openapi.json", "output": output})
     (tmp_path / "openapi-ts.config.mjs").write_text(f"export default {settings}")
     run(tmp_path, MODULES / ".bin/openapi-ts")
-    compile_and_run(tmp_path, "heyapi.ts", url)
+    compile_and_run(tmp_path, "heyapi.ts", judged_url)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_typescript_client_by_orval(tmp_path: Path, url: str) -> None:
+    output = {"target": "client.ts", "client": "fetch", "baseUrl": url}
+    settings = json.dumps({"taskapi": {"input": f"{url}/openapi.json", "output": output}})
+    (tmp_path / "orval.config.mjs").write_text(f"export default {settings}")
+    run(tmp_path, MODULES / ".bin/orval", "--config", "orval.config.mjs")
+    compile_and_run(tmp_path, "orval.ts", url)
+
+
+@pytest.mark.usefixtures("node")
+def test_a_typescript_client_by_openapi_generator(tmp_path: Path, url: str) -> None:
+    require_path(GENERATOR, install="uv sync --group judges")
+    require_programs("java", install="apt-get install default-jdk-headless")
+    run(tmp_path, GENERATOR, "generate", "-i", f"{url}/openapi.json", "-g", "typescript-fetch",
+        "-o", "client", "--additional-properties=importFileExtension=.js")  # fmt: skip
+    compile_and_run(tmp_path, "generator.ts", url)

@@ -88,7 +88,7 @@ def test_connections_to_a_demoted_primary_are_dropped(
     end_connections(settings.database_url)
     check_unavailable(anna.post("/tasks", json={"title": "x"}))
     postgresql.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
-    anna.create_task()
+    wait_until(lambda: anna.post("/tasks", json={"title": "x"}).status_code == 201)
 
 
 @pytest.mark.own_database

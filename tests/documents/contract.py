@@ -35,8 +35,8 @@ def _operations(old: Json, new: Json) -> Iterator[str]:
 
 
 def _parameters(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
-    known = {(p["in"], p["name"]): p for p in before.get("parameters", [])}
-    given = {(p["in"], p["name"]): p for p in after.get("parameters", [])}
+    known = {_key(parameter): parameter for parameter in before.get("parameters", [])}
+    given = {_key(parameter): parameter for parameter in after.get("parameters", [])}
     for key in known.keys() - given.keys():
         yield f"{name} no longer takes the parameter {key[1]}"
     for key, parameter in given.items():
@@ -45,6 +45,12 @@ def _parameters(name: str, before: Json, after: Json, old: Json, new: Json) -> I
             yield f"{where} is now required"
         if key in known:
             yield from _input(where, known[key]["schema"], parameter["schema"], old, new)
+
+
+def _key(parameter: Json) -> tuple[str, str]:
+    """Header names are the same in upper and lower case."""
+    name = parameter["name"]
+    return parameter["in"], name.lower() if parameter["in"] == "header" else name
 
 
 def _bodies(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
@@ -57,6 +63,10 @@ def _bodies(name: str, before: Json, after: Json, old: Json, new: Json) -> Itera
 
 
 def _answers(name: str, before: Json, after: Json, old: Json, new: Json) -> Iterator[str]:
+    moved = _statuses(after)
+    for slug, status in _statuses(before).items():
+        if moved.get(slug, status) != status:
+            yield f"{name} answers {slug} with {moved[slug]} instead of {status}"
     for status, answer in before["responses"].items():
         other = after["responses"].get(status)
         if other is None:
@@ -71,6 +81,17 @@ def _answers(name: str, before: Json, after: Json, old: Json, new: Json) -> Iter
             else:
                 there = other["content"][media_type]["schema"]
                 yield from _output(f"{name} {status}", content["schema"], there, old, new)
+
+
+def _statuses(operation: Json) -> dict[str, str]:
+    """The status of each kind of problem."""
+    return {
+        slug: status
+        for status, answer in operation["responses"].items()
+        if status >= "400"
+        for content in answer["content"].values()
+        for slug in content["examples"]
+    }
 
 
 def _resolve(schema: Json, document: Json) -> Json:

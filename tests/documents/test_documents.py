@@ -1,5 +1,6 @@
 """What the documents name exists: modules, files, links, settings, operations and problems."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -25,7 +26,9 @@ FENCES = {
     "text",
     "toml",
     "ts fetch",
+    "ts generator",
     "ts heyapi",
+    "ts orval",
     "mermaid",
     "yaml",
 }
@@ -156,3 +159,12 @@ def test_the_hooks_before_commits_are_the_checks_of_ci() -> None:
     script = (ROOT / ".ci/run").read_text()
     for command in (".ci/check_lock", "lanes.py <.ci/parts", "uv run pytest"):
         assert f"{command} || status=$?" in script
+
+
+def test_clients_are_named_with_the_versions_that_ci_runs() -> None:
+    node = json.loads((ROOT / ".ci/judges/package.json").read_text())["dependencies"]
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    pinned = {package["name"]: package.get("version") for package in lock} | node
+    named = re.findall(r"`(\S+)` (\d+\.\S+?)[ ,]", TEXTS["docs/clients.md"])
+    assert len(named) > 5
+    assert {name: pinned[name] for name, _ in named} == dict(named)

@@ -108,4 +108,4 @@ def test_the_longest_useful_query_is_accepted(anna: Api) -> None:
 
 def test_the_longest_form_is_read(client: TestClient) -> None:
     form = {"grant_type": "password", "username": WIDE * 254, "password": WIDE * 128}
-    check_problem(client.post("/auth/token", data=form), 401, "invalid-grant")
+    check_problem(client.post("/auth/token", data=form), 400, "invalid-grant")

@@ -51,4 +51,4 @@ def test_changed_credentials_are_refused(meanwhile: Callable[[str], int], change
         "email": "UPDATE users SET email_key = 'other@example.com'",
         "deletion": "DELETE FROM users",
     }
-    assert meanwhile(statements[change]) == 401
+    assert meanwhile(statements[change]) == 400

@@ -100,7 +100,7 @@ def test_a_new_password_ends_all_other_sessions(anna: Api, boris: Api, method: s
     for tokens in others:
         access = {"Authorization": f"Bearer {tokens['access_token']}"}
         check_problem(anna.client.get("/users/me", headers=access), 401, "unauthorized")
-        check_problem(refresh(anna.client, tokens["refresh_token"]), 401, "invalid-grant")
+        check_problem(refresh(anna.client, tokens["refresh_token"]), 400, "invalid-grant")
     assert anna.get("/users/me").status_code == 200
     assert boris.get("/users/me").status_code == 200
 

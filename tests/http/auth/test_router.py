@@ -18,6 +18,8 @@ FORM = {"grant_type": "password", "username": "anna@example.com", "password": PA
 
 def check_oauth2_error(answer: Response, status: int, slug: str, error: str) -> None:
     problem = check_problem(answer, status, slug)
+    assert answer.headers["content-type"] == "application/json"
+    assert "www-authenticate" not in answer.headers
     assert problem["error"] == error
     assert problem["error_description"] == problem["detail"]
     assert set(problem["error_description"]) <= ERROR_DESCRIPTION_CHARACTERS
@@ -66,8 +68,7 @@ def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(
     anna: Api, username: str, password: str
 ) -> None:
     answer = request_token(anna.client, username, password)
-    check_oauth2_error(answer, 401, "invalid-grant", "invalid_grant")
-    assert answer.headers["www-authenticate"] == 'Bearer realm="taskapi"'
+    check_oauth2_error(answer, 400, "invalid-grant", "invalid_grant")
     assert answer.json()["detail"] == "The e-mail or the password is wrong."
 
 
@@ -82,8 +83,10 @@ def test_passwords_are_compared_after_nfc(client: TestClient) -> None:
     ("change", "error"),
     [
         ({"grant_type": "client_credentials"}, "unsupported_grant_type"),
-        ({"grant_type": ""}, "invalid_request"),
-        ({"grant_type": None}, "invalid_request"),
+        ({"grant_type": "", "username": None}, "invalid_request"),
+        ({"grant_type": None, "password": ""}, "invalid_request"),
+        ({"grant_type": None, "username": None, "refresh_token": "x"}, "invalid_request"),
+        ({"grant_type": "Password"}, "unsupported_grant_type"),
         ({"username": None}, "invalid_request"),
         ({"username": "x" * 255}, "invalid_request"),
         ({"password": None}, "invalid_request"),
@@ -103,6 +106,15 @@ def test_an_invalid_form_is_an_oauth2_error(anna: Api, change: dict[str, Any], e
     answer = anna.client.post("/auth/token", data=form)
     check_oauth2_error(answer, 400, "invalid-token-request", error)
     assert PASSWORD not in answer.text
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("grant_type", [{}, {"grant_type": ""}])
+def test_a_grant_without_a_type_is_a_password_grant(anna: Api, grant_type: dict[str, str]) -> None:
+    form = {"username": anna.email, "password": PASSWORD, **grant_type}
+    assert anna.client.post("/auth/token", data=form).status_code == 200
+    answer = anna.client.post("/auth/token", data={**form, "password": "wrong"})
+    check_oauth2_error(answer, 400, "invalid-grant", "invalid_grant")
 
 
 @pytest.mark.one_database
@@ -154,4 +166,4 @@ def test_a_password_changed_while_it_is_verified_is_refused(
 
     monkeypatch.setattr(Passwords, "verify", verify_slowly)
     answer = request_token(anna.client, anna.email)
-    check_oauth2_error(answer, 401, "invalid-grant", "invalid_grant")
+    check_oauth2_error(answer, 400, "invalid-grant", "invalid_grant")

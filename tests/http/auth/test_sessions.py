@@ -15,7 +15,7 @@ def revoke(client: TestClient, token: str, **fields: str) -> Response:
 def check_over(api: Api, tokens: dict[str, Any]) -> None:
     access = {"Authorization": f"Bearer {tokens['access_token']}"}
     check_problem(api.client.get("/users/me", headers=access), 401, "unauthorized")
-    check_problem(refresh(api.client, tokens["refresh_token"]), 401, "invalid-grant")
+    check_problem(refresh(api.client, tokens["refresh_token"]), 400, "invalid-grant")
 
 
 @pytest.mark.one_database

@@ -48,13 +48,13 @@ def check_login_refused(answer: Response, most_seconds: int = 60) -> None:
 
 
 def test_an_account_allows_ten_failures_a_minute(anna: Api) -> None:
-    assert [fail(anna.client, anna.email) for _ in range(10)] == [401] * 10
+    assert [fail(anna.client, anna.email) for _ in range(10)] == [400] * 10
     check_login_refused(request_token(anna.client, anna.email))
     check_login_refused(request_token(anna.client, anna.email.upper(), "wrong password"))
 
 
 def test_an_unknown_account_is_limited_too(client: TestClient) -> None:
-    assert [fail(client, "nobody@example.com") for _ in range(10)] == [401] * 10
+    assert [fail(client, "nobody@example.com") for _ in range(10)] == [400] * 10
     check_login_refused(request_token(client, "nobody@example.com"))
 
 
@@ -71,13 +71,13 @@ def test_all_spellings_of_an_email_share_the_limit(
 ) -> None:
     Api.register(client, email)
     log_in(client, spelling)
-    assert [fail(client, email) for _ in range(5)] == [401] * 5
-    assert [fail(client, spelling) for _ in range(6)] == [401] * 5 + [429]
+    assert [fail(client, email) for _ in range(5)] == [400] * 5
+    assert [fail(client, spelling) for _ in range(6)] == [400] * 5 + [429]
 
 
 def test_success_resets_the_failures_of_the_account_and_address(anna: Api) -> None:
     for _ in range(3):
-        assert [fail(anna.client, anna.email) for _ in range(9)] == [401] * 9
+        assert [fail(anna.client, anna.email) for _ in range(9)] == [400] * 9
         log_in(anna.client, anna.email)
 
 
@@ -85,9 +85,9 @@ def test_success_resets_the_failures_of_the_account(start: Start, settings: Sett
     client = start(settings.model_copy(update={"login_account_limit": "3/hour"}))
     anna = Api.register(client, "anna@example.com")
     for _ in range(3):
-        assert [fail(client, anna.email) for _ in range(2)] == [401] * 2
+        assert [fail(client, anna.email) for _ in range(2)] == [400] * 2
         log_in(client, anna.email)
-    assert [fail(client, anna.email) for _ in range(4)] == [401] * 3 + [429]
+    assert [fail(client, anna.email) for _ in range(4)] == [400] * 3 + [429]
 
 
 def test_successes_are_not_limited(anna: Api) -> None:
@@ -117,7 +117,7 @@ def test_concurrent_failures_are_all_counted(anna: Api, monkeypatch: pytest.Monk
     verified = spy_on_verifications(monkeypatch)
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: fail(anna.client, anna.email), range(30)))
-    assert sorted(answers) == [401] * 10 + [429] * 20
+    assert sorted(answers) == [400] * 10 + [429] * 20
     assert len(verified) == 10
 
 
@@ -168,7 +168,7 @@ def test_attempts_at_once_at_many_accounts_keep_the_limit_of_the_address(
     with ThreadPoolExecutor(16) as pool:
         emails = [f"{number}@example.com" for number in range(30)]
         answers = list(pool.map(lambda email: fail(client, email), emails))
-    assert sorted(answers) == [401] * 5 + [429] * 25
+    assert sorted(answers) == [400] * 5 + [429] * 25
     assert len(verified) == 5
 
 
@@ -179,12 +179,12 @@ def test_successes_at_once_wait_for_the_last_failure_that_is_left(
     emails = [f"{number}@example.com" for number in range(8)]
     for email in emails:
         Api.register(client, email)
-    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401] * 2
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [400] * 2
     spy_on_verifications(monkeypatch)
     with ThreadPoolExecutor(16) as pool:
         answers = pool.map(lambda email: request_token(client, email), emails * 4)
         assert {answer.status_code for answer in answers} == {200}
-    assert [fail(client, "nobody@example.com") for _ in range(2)] == [401, 429]
+    assert [fail(client, "nobody@example.com") for _ in range(2)] == [400, 429]
 
 
 def test_the_owner_can_log_in_from_another_address(anna: Api, clients: Clients) -> None:
@@ -202,20 +202,20 @@ def test_another_account_is_not_affected(anna: Api, boris: Api) -> None:
 
 def test_an_account_allows_a_hundred_failures_an_hour(anna: Api, clients: Clients) -> None:
     for address in range(10):
-        assert [fail(clients(f"192.0.2.{address}"), anna.email) for _ in range(10)] == [401] * 10
+        assert [fail(clients(f"192.0.2.{address}"), anna.email) for _ in range(10)] == [400] * 10
     check_login_refused(request_token(clients("198.51.100.1"), anna.email), 3600)
 
 
 def test_an_address_allows_a_hundred_failures_a_minute(anna: Api, clients: Clients) -> None:
     guesser = clients("192.0.2.1")
-    assert [fail(guesser, f"{number}@example.com") for number in range(100)] == [401] * 100
+    assert [fail(guesser, f"{number}@example.com") for number in range(100)] == [400] * 100
     check_login_refused(request_token(guesser, anna.email))
     assert request_token(clients("192.0.2.2"), anna.email).status_code == 200
 
 
 def test_ipv6_addresses_count_as_their_network(anna: Api, clients: Clients) -> None:
     for number in range(10):
-        assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 401
+        assert fail(clients(f"2001:db8::{number:x}:1"), anna.email) == 400
     check_login_refused(request_token(clients("2001:db8::ffff"), anna.email))
     assert request_token(clients("2001:db8:0:1::1"), anna.email).status_code == 200
 
@@ -234,7 +234,7 @@ def test_ipv6_addresses_count_as_their_network(anna: Api, clients: Clients) -> N
 def test_an_ipv4_address_in_ipv6_is_that_client(anna: Api, clients: Clients, address: str) -> None:
     neighbour = str(IPv6Address(int(IPv6Address(address)) ^ (1 << 80 if "2002" in address else 1)))
     for client in [address] * 5 + ["203.0.113.7"] * 5:
-        assert fail(clients(client), anna.email) == 401
+        assert fail(clients(client), anna.email) == 400
     check_login_refused(request_token(clients(address), anna.email))
     check_login_refused(request_token(clients("203.0.113.7"), anna.email))
     assert request_token(clients(neighbour), anna.email).status_code == 200
@@ -249,7 +249,7 @@ def test_a_limit_ends_with_its_window(
     monkeypatch.setattr("taskapi.rate_limit.time", clock)
     client = start(settings.model_copy(update={"login_limit": "2/minute"}))
     anna = Api.register(client, "anna@example.com")
-    assert [fail(client, anna.email) for _ in range(2)] == [401] * 2
+    assert [fail(client, anna.email) for _ in range(2)] == [400] * 2
     check_login_refused(request_token(client, anna.email))
     now += 61
     log_in(client, anna.email)
@@ -263,7 +263,7 @@ def test_limits_can_be_disabled(
     kept = settings.model_dump(exclude={name for name in Settings.model_fields if "limit" in name})
     client = start(Settings(**kept))
     Api.register(client, "anna@example.com")
-    assert {fail(client, "anna@example.com") for _ in range(110)} == {401}
+    assert {fail(client, "anna@example.com") for _ in range(110)} == {400}
 
 
 def test_registrations_from_one_address_are_limited(start: Start, settings: Settings) -> None:

@@ -27,4 +27,4 @@ def test_a_form_in_utf8_logs_in(client: TestClient, form: str, content_type: str
     answer = client.post("/auth/token", content=form.encode(), headers=headers)
     assert answer.status_code == 200, answer.text
     refused = client.post("/auth/token", content=form.encode("cp1251"), headers=headers)
-    check_problem(refused, 401, "invalid-grant")
+    check_problem(refused, 400, "invalid-grant")

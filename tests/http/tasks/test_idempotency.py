@@ -48,7 +48,7 @@ def test_a_repeat_after_a_delete_creates_nothing(anna: Api) -> None:
 def test_a_key_with_another_body_is_refused(anna: Api) -> None:
     create(anna)
     answer = create(anna, "Sell bread")
-    assert faults(answer) == [("header", "/idempotency-key")]
+    assert faults(answer) == [("header", "/Idempotency-Key")]
     assert len(anna.get("/tasks").json()) == 1
 
 
@@ -85,7 +85,7 @@ def test_a_key_expires_after_a_day(anna: Api, settings: Settings) -> None:
 def test_a_malformed_key_is_refused(anna: Api, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode(), b"Authorization": f"Bearer {anna.token}".encode()}
     answer = anna.client.post("/tasks", json={"title": "x"}, headers=headers)
-    assert faults(answer) == [("header", "/idempotency-key")]
+    assert faults(answer) == [("header", "/Idempotency-Key")]
 
 
 def test_keys_are_deleted_with_the_account(anna: Api, settings: Settings) -> None:

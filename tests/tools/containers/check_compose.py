@@ -65,7 +65,7 @@ def fail_to_log_in(api: Api, forwarded_for: str) -> int:
 
 def test_replicas_share_the_throttle_by_real_address(anna: Api) -> None:
     statuses = [fail_to_log_in(anna, f"192.0.2.{number}") for number in range(12)]
-    assert statuses == [401] * 10 + [429] * 2
+    assert statuses == [400] * 10 + [429] * 2
 
     # Another client, with an address of its own, is not kept out.
     login = (
@@ -86,8 +86,8 @@ def test_a_trusted_proxy_names_the_client(monkeypatch: pytest.MonkeyPatch, anna:
         compose(*start)
     wait_until_ready(anna.client)
     statuses = [fail_to_log_in(anna, f"192.0.2.{number}, 198.51.100.1") for number in range(11)]
-    assert statuses == [401] * 10 + [429]
-    assert fail_to_log_in(anna, "192.0.2.1, 198.51.100.2") == 401
+    assert statuses == [400] * 10 + [429]
+    assert fail_to_log_in(anna, "192.0.2.1, 198.51.100.2") == 400
     compose(*start)
     wait_until_ready(anna.client)
 
