@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import Engine, Executable, Insert, Select, Update, exc
+from sqlalchemy import Engine, Executable, Insert, Select, Update
 
+from taskapi.database.drivers import Driver, wrap_error
 from taskapi.database.guards import Guard
-from taskapi.database.statements import Converters, PreparedStatement
+from taskapi.database.statements import PreparedStatement
 
 T = TypeVar("T")
 
@@ -18,36 +19,6 @@ MAX_PAUSE = 1
 """Seconds after which a server may have closed a connection."""
 
 EMPTY: Mapping[str, object] = MappingProxyType({})
-
-DBAPI_ERRORS: Mapping[str, type[exc.DBAPIError]] = {
-    error.__name__: error
-    for error in (
-        exc.InterfaceError,
-        exc.DatabaseError,
-        exc.DataError,
-        exc.OperationalError,
-        exc.IntegrityError,
-        exc.InternalError,
-        exc.ProgrammingError,
-        exc.NotSupportedError,
-    )
-}
-"""By the names of the drivers' errors (PEP 249)."""
-
-
-class Driver(Protocol):
-    """A driver's connection, as `sqlite.py` and `postgresql.py` define it."""
-
-    converters: Converters
-
-    def begin(self, mode: str, /) -> bool:
-        """Begin a transaction, unless the mode is empty. Return whether there is one to end."""
-
-    def execute(self, sql: str, parameters: Mapping[str, object], /) -> Any: ...  # noqa: ANN401 -- a cursor
-    def commit(self) -> None: ...
-    def rollback(self) -> None: ...
-    def is_lost(self, error: Exception, /) -> bool:
-        """Return whether the connection can't be used any more after this error."""
 
 
 class Result:
@@ -93,7 +64,7 @@ class Connection:
         try:
             self._pooled = engine.raw_connection()
         except Exception as error:
-            raise _wrapped(error, None) from error
+            raise wrap_error(error, None) from error
         # The class is the one that the engine's connections are made from.
         self._driver = cast("Driver", self._pooled.dbapi_connection)
         self._guard: Guard | None = None
@@ -146,6 +117,11 @@ class Connection:
             self._begin("IMMEDIATE" if self._writes else "DEFERRED")
 
     @property
+    def returns_updates(self) -> bool:
+        """Whether an UPDATE can return the rows: SQLite can since 3.35."""
+        return self._dialect.update_returning
+
+    @property
     def is_unchanged(self) -> bool:
         """Whether nothing of this transaction can have been committed."""
         return self._in_transaction or not self._writes
@@ -179,11 +155,11 @@ class Connection:
             return self._execute(statement, values)
         if not self._writes:
             return self._read_guarded(cast("Select[Any]", statement), values, guard)
+        if not self._in_transaction:
+            return self._write_guarded(cast("Insert | Update", statement), values, guard)
+        self._check(guard)
         self._guard = None
-        if self._in_transaction:
-            self._check(guard)
-            return self._execute(statement, values)
-        return self._write_guarded(cast("Insert | Update", statement), values, guard)
+        return self._execute(statement, values)
 
     def _execute(self, statement: Executable, values: Mapping[str, object]) -> Result:
         columns = tuple(values) if isinstance(statement, Insert | Update) else None
@@ -257,12 +233,4 @@ class Connection:
         self._pooled.invalidate()
 
     def _wrapped(self, error: Exception, sql: str | None) -> Exception:
-        return _wrapped(error, sql, is_lost=self._driver.is_lost(error))
-
-
-def _wrapped(error: Exception, sql: str | None, *, is_lost: bool = False) -> Exception:
-    """Return SQLAlchemy's error for the driver's, and other errors as they are."""
-    for kind in type(error).__mro__:
-        if wrapper := DBAPI_ERRORS.get(kind.__name__):
-            return wrapper(sql, None, error, connection_invalidated=is_lost)
-    return error
+        return wrap_error(error, sql, is_lost=self._driver.is_lost(error))

@@ -45,7 +45,7 @@ class PreparedStatement:
             for name, bind in compiled.binds.items()
             if (processor := _bind_processor(bind.type, dialect, converters))
         }
-        columns: Any = getattr(statement, "selected_columns", ())
+        columns: Any = getattr(statement, "exported_columns", ())
         self._result_processors = [
             (index, processor)
             for index, column in enumerate(columns)

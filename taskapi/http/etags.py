@@ -40,6 +40,10 @@ class Preconditions:
         self._if_match = _parse(request, "If-Match")
         self._if_none_match = _parse(request, "If-None-Match")
 
+    def __bool__(self) -> bool:
+        """Return whether there are conditions."""
+        return self._if_match is not None or self._if_none_match is not None
+
     def check_write(self, tag: str) -> None:
         """
         Raises:

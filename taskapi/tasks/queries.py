@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, Select, String, bindparam, delete, insert, tuple_, update
+from sqlalchemy import Executable, Select, String, bindparam, delete, insert, or_, tuple_, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, defer
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -17,12 +17,22 @@ from sqlmodel import col, func, select
 
 from taskapi.http.pagination import CursorPosition
 from taskapi.models import ID_COLUMN, attribute
-from taskapi.tasks.models import Task, TaskListParams, TaskOrder, TaskPublic, fold
+from taskapi.tasks.models import (
+    Task,
+    TaskListParams,
+    TaskOrder,
+    TaskPublic,
+    TaskReplace,
+    VersionedTask,
+    fold,
+)
 
 Statement = tuple[Executable, dict[str, object]]
 """A statement and its parameters."""
 
 _OWN = (col(Task.user_id) == bindparam("owner_id"), col(Task.id) == bindparam("task_id"))
+
+_REPLACED = [*TaskReplace.model_fields, "updated_at", "title_key", "search_text"]
 
 # The columns for sorting and searching are never shown.
 _TASKS: Select[Any] = select(Task).options(
@@ -32,6 +42,21 @@ _TASKS: Select[Any] = select(Task).options(
 SELECT_OWN_TASK = _TASKS.where(*_OWN)
 LOCK_OWN_TASK = SELECT_OWN_TASK.with_for_update()
 INSERT_TASK = insert(Task)
+REPLACE_OWN_TASK = (
+    update(Task)
+    .where(
+        *_OWN,
+        or_(
+            *(getattr(Task, name) != bindparam(f"new_{name}") for name in TaskReplace.model_fields)
+        ),
+    )
+    .values(
+        version=col(Task.version) + 1,
+        **{name: bindparam(f"new_{name}") for name in _REPLACED},
+    )
+    .returning(*(getattr(Task, name) for name in VersionedTask.model_fields))
+)
+"""It updates and returns the row if one of the fields changes."""
 UPDATE_OWN_TASK = update(Task).where(*_OWN)
 DELETE_OWN_TASK = delete(Task).where(*_OWN)
 

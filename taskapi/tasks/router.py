@@ -89,7 +89,7 @@ async def read_task(
     description=f"Every field must be sent. {IF_MATCH}",
     responses={200: with_headers("ETag")},
 )
-@raises(service.update_task)
+@raises(service.replace_task)
 async def replace_task(
     current_user: CurrentUserDep,
     response: Response,
@@ -97,8 +97,8 @@ async def replace_task(
     conditions: WritePreconditions,
     body: TaskReplace,
 ) -> TaskPublic:
-    task = await current_user.write(
-        service.update_task, current_user.user_id, task_id, body, conditions
+    task = await current_user.write_once(
+        service.replace_task, current_user.user_id, task_id, body, conditions
     )
     return with_etag(response, task)
 
