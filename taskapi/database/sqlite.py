@@ -54,10 +54,8 @@ class FileIdentity:
 
 
 def _to_text(timestamp: datetime) -> str:
-    """Do the same as SQLAlchemy's DateTime, for aware timestamps only."""
-    if timestamp.tzinfo is not UTC:
-        timestamp = timestamp.astimezone(UTC)
-    return timestamp.replace(tzinfo=None).isoformat(" ", "microseconds")
+    """Do the same as SQLAlchemy's DateTime."""
+    return timestamp.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _from_text(text: str) -> datetime:
