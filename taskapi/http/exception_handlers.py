@@ -9,10 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from taskapi.exceptions import (
-    MAX_ERRORS,
-    MAX_POINTER,
     ContentTooLarge,
-    ErrorItem,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -23,6 +20,7 @@ from taskapi.http.etags import NotModified
 from taskapi.http.messages import describe
 from taskapi.http.problem_details import respond
 from taskapi.http.request_limits import UnacceptableBody
+from taskapi.models import MAX_ERRORS, MAX_POINTER, ErrorItem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """The methods of RFC 9110 and RFC 5789 that routes of this service have."""

@@ -1,7 +1,4 @@
-"""The layers of the package, and the diagram of its imports.
-
-`python -m tests.unit.imports` prints the diagram, for docs/architecture.md.
-"""
+"""The layers of the package, and the diagram of its imports."""
 
 import ast
 from fnmatch import fnmatch
@@ -96,7 +93,3 @@ def _next(box: str, graph: Graph) -> set[str]:
 def _below(box: str, graph: Graph) -> set[str]:
     others = graph[box] - {box}
     return others | {far for other in others for far in _below(other, graph)}
-
-
-if __name__ == "__main__":
-    print(diagram(), end="")
