@@ -136,7 +136,7 @@ class RegistrationClosed(Problem, status=403, slug="registration-closed"):
 class NotFound(Problem, status=404, slug="not-found"):
     title = "Not found"
     description = "There is nothing at this address, or the caller is not allowed to see it."
-    advice = "Check the path and the id. Tasks and sessions are visible to their owner only."
+    advice = "Check the path and the id. Private resources are visible to their owner only."
 
 
 class MethodNotAllowed(Problem, status=405, slug="method-not-allowed"):

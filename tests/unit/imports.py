@@ -14,7 +14,7 @@ LAYERS = (
     ("commands.*",),
     ("app",),
     ("health", "pages.*"),
-    ("users.*", "tasks.*"),
+    ("*.*",),
     ("auth.*",),
     ("deps",),
     ("security.*",),
@@ -22,7 +22,9 @@ LAYERS = (
     ("models", "exceptions", "logging", "startup"),
     ("settings",),
 )
-"""From the top. A module imports from its own layer and from those below it."""
+"""From the top. A module imports from its own layer and from those below it. Folders without a
+layer of their own are features, such as `tasks`.
+"""
 
 UPWARD = {("auth.queries", "users.models")}
 """The imports from a layer above: logging in reads the table of accounts."""
@@ -36,11 +38,13 @@ def module(path: Path) -> str:
 
 
 def layer(name: str) -> int:
-    return next(
-        index
+    """The layer whose pattern is the longest that matches."""
+    return max(
+        (len(pattern), index)
         for index, patterns in enumerate(LAYERS)
-        if any(fnmatch(name, pattern) for pattern in patterns)
-    )
+        for pattern in patterns
+        if fnmatch(name, pattern)
+    )[1]
 
 
 MODULES = [path for path in FILES if path.stem != "__init__"]
