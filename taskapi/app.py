@@ -45,10 +45,13 @@ VERSION = "2.0.0"
 DESCRIPTION = "Register with `POST /users`, then log in with **Authorize** and try the calls out."
 
 TAGS = [
-    {"name": "auth", "description": "Logging in and out (OAuth 2.0), and one's own logins."},
-    {"name": "users", "description": "Accounts: seen by everyone logged in, changed by their own."},
-    {"name": "tasks", "description": "Tasks: seen and changed by their owner only."},
-    {"name": "health", "description": "Whether the service runs, for those who run it."},
+    {"name": "auth", "description": "Logging in and out (OAuth 2.0), and your sessions."},
+    {
+        "name": "users",
+        "description": "Accounts: visible to all logged-in users, changed by their owner only.",
+    },
+    {"name": "tasks", "description": "Tasks: visible to their owner only."},
+    {"name": "health", "description": "Health checks for operators."},
 ]
 
 CROSS_ORIGIN_HEADERS = (

@@ -29,7 +29,7 @@ from taskapi.users.models import Password, User, UserCreate
 Action = Callable[[Settings, Namespace], None]
 
 BATCH_SIZE = 1000
-"""Accounts in memory at once."""
+"""Number of accounts in memory at once."""
 
 ASKS = "The password is asked for twice, or read from standard input if that is not a terminal."
 
@@ -157,7 +157,7 @@ def _open(settings: Settings) -> Iterator[Engine]:
 def _read_password() -> str:
     """
     Raises:
-        AccountsError: there is none, or the second one is another.
+        AccountsError: there is no password, or the second one differs from the first.
     """
     try:
         if sys.stdin.isatty():

@@ -69,7 +69,7 @@ def error_items(errors: Iterable[Any]) -> list[ErrorItem]:
 
 
 def _pointer(location: Iterable[str | int]) -> str:
-    """Make a JSON pointer (RFC 6901). It is printable and short, as clients choose its names."""
+    """Make a JSON pointer (RFC 6901), printable and short even if the client's names are not."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in location)
     pointer = "".join("/" + step for step in steps)[:MAX_POINTER]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in pointer)

@@ -1,4 +1,4 @@
-"""Who may do what: every operation, tried as nobody, as its owner, as another and after the end."""
+"""Every operation without a token, as the owner, as another user and as a deleted user."""
 
 from typing import Any
 
