@@ -24,11 +24,8 @@ from taskapi.http.middleware import (
 )
 from taskapi.http.openapi import HEADERS, DocumentedAPI
 from taskapi.http.pagination import Cursors
-from taskapi.http.request_limits import (
-    BodyLimitMiddleware,
-    HeadLimitMiddleware,
-    UpgradeMiddleware,
-)
+from taskapi.http.request_limits import BodyLimitMiddleware, HeadLimitMiddleware
+from taskapi.http.upgrades import UpgradeMiddleware
 from taskapi.pages.router import router as pages_router
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.security.access_tokens import AccessTokens
