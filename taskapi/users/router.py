@@ -165,7 +165,7 @@ async def update_user(
     status_code=204,
     summary="Delete your account",
     description=(
-        "All its tasks and sessions are deleted too.\n\n"
+        "Everything that belongs to it is deleted too.\n\n"
         "This needs a session that was started in the last 15 minutes."
     ),
 )
