@@ -76,7 +76,7 @@ def register(add_parser: Callable[..., ArgumentParser]) -> None:
         create,
         add("set-password", _set_password, "set a password", f"This ends all sessions. {ASKS}"),
         add("end-sessions", _end_sessions, "end all sessions of an account", "The tasks stay."),
-        add("delete", _delete, "delete an account", "Everything that belongs to it is deleted too."),
+        add("delete", _delete, "delete an account", "All its data are deleted too."),
     ):
         with_email.add_argument("email", help="the e-mail of the account")
 
