@@ -71,6 +71,8 @@ class Connection:
         self._in_transaction = False
         self._has_executed = False
         self._used_at = -math.inf
+        self.is_busy = False
+        """Whether a function runs."""
         self.is_fresh = True
         """Whether no function has returned yet."""
 
@@ -85,6 +87,13 @@ class Connection:
             DBAPIError: `connection_invalidated` tells whether the connection is lost. The error of
                 a commit has no statement.
         """
+        self.is_busy = True
+        try:
+            return self._transact(function, begin=begin)
+        finally:
+            self.is_busy = False
+
+    def _transact(self, function: Callable[["Connection"], T], *, begin: bool) -> T:
         self._guard = None
         self._has_executed = self._in_transaction = False
         pause = time.monotonic() - self._used_at
