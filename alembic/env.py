@@ -98,11 +98,12 @@ def upgrade_postgresql(engine: Engine) -> None:
         ConfigurationError: the database has another encoding than UTF-8.
     """
     with engine.begin() as lock, engine.connect() as connection:
-        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         encoding = lock.execute(text("SHOW server_encoding")).scalar()
         if encoding != "UTF8":
             raise ConfigurationError(f"the database's encoding must be UTF8, and is {encoding}")
         lock.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        # It also ends the snapshot, for which CREATE INDEX CONCURRENTLY would wait.
+        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         run_migrations(connection)
 
 

@@ -21,7 +21,7 @@ UPDATE = (
 HAS_YO = "search_text LIKE '%ё%'"  # of which title_key is a part
 IN_BATCH = (
     "id IN (SELECT id FROM tasks WHERE id > :start AND search_text LIKE '%ё%' "
-    "ORDER BY id LIMIT :size)"
+    "ORDER BY id LIMIT :size FOR UPDATE)"
 )
 
 

@@ -25,7 +25,7 @@ from tests.api import Api
 from tests.databases import execute, schema
 from tests.fixtures import SECRET_KEY
 from tests.server import ROOT
-from tests.waiting import wait_until
+from tests.waiting import HANG, wait_until
 
 Start = Callable[[Settings], TestClient]
 CreateDatabase = Callable[[], str]
@@ -205,6 +205,27 @@ def test_a_migration_that_waits_blocks_no_other_row(create_database: CreateDatab
         migration.result()
     engine.dispose()
     assert execute(url, "SELECT count(*) FROM tasks WHERE search_text = 'е'") == [(1500,)]
+
+
+@pytest.mark.database("postgresql")
+def test_a_migration_can_create_an_index_concurrently(
+    create_database: CreateDatabase, tmp_path: Path
+) -> None:
+    url = f"{create_database()}&options=-c%20lock_timeout%3D{HANG:.0f}s"
+    script = tmp_path / "change.py"
+    script.write_text(
+        "from alembic import op\n"
+        "revision = 'change'\n"
+        f"down_revision = {REVISIONS[0]!r}\n"
+        "def upgrade():\n"
+        "    with op.get_context().autocommit_block():\n"
+        "        op.create_index('more', 'tasks', ['version'], postgresql_concurrently=True)\n"
+    )
+    config = migrations.config_for(url)
+    versions = ScriptDirectory.from_config(config).versions
+    config.set_main_option("version_locations", f"{versions}:{tmp_path}")
+    command.upgrade(config, "change")
+    assert "INDEX more ON" in str(schema(url))
 
 
 @pytest.mark.own_database

@@ -4,9 +4,11 @@ PostgreSQL database.
 
 import asyncio
 import io
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
@@ -23,12 +25,14 @@ from taskapi.database import migrations
 from tests.api import PASSWORD, Api, log_in
 from tests.databases import PostgreSQL, execute
 from tests.faults.service import LONG, SETTINGS
-from tests.requirements import missing
+from tests.requirements import missing, require_programs
 from tests.server import ROOT, serve
 from tests.waiting import HANG, wait_until
 
 pytestmark = pytest.mark.database("postgresql")
 
+RELEASE = "4722c25a45d3fa69698751537de5d44efecd61b3"
+"""The commit of the last release, which is 1.0.0."""
 CUSTOMERS = 3
 ROUNDS = 10 if LONG else 1
 """What each customer does at least in each stage, from the registration to the deletion."""
@@ -36,23 +40,17 @@ ROUNDS = 10 if LONG else 1
 
 def released_code(folder: Path) -> Path:
     """Unpack the code of the last release from the repository's history."""
-    versions = [file.stem for file in (ROOT / "tests/released").glob("*.json")]
-    version = max(versions, key=lambda name: [int(part) for part in name.split(".")])
-    commit = git("log", "-1", "--format=%H", f"--grep=^Version {version.replace('.', r'[.]')}")
-    if not commit:
-        missing(f"the commit of {version}", install="git fetch --unshallow")
-    archive = git("archive", commit.decode().strip(), "taskapi", "alembic", "alembic.ini")
+    archive = git("archive", RELEASE, "taskapi", "alembic", "alembic.ini", "pyproject.toml")
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         tar.extractall(folder, filter="data")
     return folder
 
 
 def git(*arguments: str) -> bytes:
-    finished = subprocess.run(
-        ["git", "-C", ROOT, *arguments],  # noqa: S607 -- any git
-        capture_output=True,
-        check=False,
-    )
+    program = require_programs("git", install="apt-get install git")
+    finished = subprocess.run([program, "-C", ROOT, *arguments], capture_output=True, check=False)
+    if finished.returncode:
+        missing(f"commit {RELEASE}", install="git fetch --unshallow")
     return finished.stdout
 
 
@@ -242,6 +240,12 @@ def check_writes_of_the_released_code(old: TestClient, new: TestClient) -> None:
     assert anna.patch(path, json={"name": "Anna"}).status_code == 200
     anna.client = new
     assert anna.get(path, headers={"If-None-Match": etag}).json()["name"] == "Anna"
+
+
+def test_the_released_code_is_that_of_the_last_release(tmp_path: Path) -> None:
+    released = tomllib.loads((released_code(tmp_path) / "pyproject.toml").read_text())
+    versions = re.findall(r"(?m)^## (\S+) - \d", (ROOT / "docs/CHANGELOG.md").read_text())
+    assert released["project"]["version"] == versions[0]
 
 
 def test_an_upgrade_fails_no_request(postgresql: PostgreSQL, tmp_path: Path) -> None:
