@@ -266,6 +266,7 @@ def test_the_documented_upgrade_fails_no_request(anna: Api) -> None:
     script = text.partition("docker compose build\n")[2].partition("```")[0]
     docker("build", "--tag", "taskapi", "--label", "release=next", "--target", "service", ".")
     statuses: Counter[int] = Counter()
+    failed: list[str] = []
     ended = Event()
 
     def write() -> None:
@@ -275,6 +276,7 @@ def test_the_documented_upgrade_fails_no_request(anna: Api) -> None:
             changed = anna.patch(path, json={"status": "завершена"})
             answers = created, changed, anna.get(path), anna.delete(path)
             statuses.update(answer.status_code for answer in answers)
+            failed.extend(answer.text for answer in answers if answer.is_error)
 
     with ThreadPoolExecutor() as pool:
         writers = [pool.submit(write) for _ in range(4)]
@@ -285,7 +287,7 @@ def test_the_documented_upgrade_fails_no_request(anna: Api) -> None:
         for writer in writers:
             writer.result()
     print(dict(statuses))
-    assert statuses.keys() == {200, 201, 204}
+    assert failed == []
     names = docker("ps", "--filter", "name=taskapi-api-", "--format", "{{.Names}}").split()
     releases = [inspect(name)["Config"]["Labels"]["release"] for name in names]
     assert releases == ["next"] * 3

@@ -116,7 +116,9 @@ def running(proxy: Proxy, folder: Path, upstream: str) -> Iterator[tuple[httpx2.
     require_programs("openssl", install="apt-get install openssl")
     place = Place(folder, upstream)
     _make_certificate(place.certificate, place.key)
-    process = subprocess.Popen(proxy(place), env={**os.environ, "HOME": str(folder)})
+    command, environment = proxy(place), {**os.environ, "HOME": str(folder)}
+    with (folder / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         wait_until(lambda: accepts(place.tls_port) or process.poll() is not None)
         context = ssl.create_default_context(cafile=place.certificate)
