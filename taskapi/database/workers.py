@@ -94,11 +94,11 @@ class WorkerPool:
     """A queue of jobs, and threads that run them in the order of submission."""
 
     def __init__(self, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]) -> None:
-        """`run` gets a claimed job. It may claim more with `next_waiting`, sets the result or the
+        """`run` gets a running job. It may take more with `next_waiting`, sets the result or the
         exception of each, and delivers them. It must not raise.
         """
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
-        self._run = run
+        self._run_job = run
         self._threads = [
             Thread(target=self._work, name="taskapi-database", daemon=True)
             for _ in range(max_workers)
@@ -131,4 +131,4 @@ class WorkerPool:
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             if job.set_running():
-                self._run(self, job)
+                self._run_job(self, job)

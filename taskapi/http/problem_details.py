@@ -9,8 +9,8 @@ from pydantic import Field
 from sqlmodel import SQLModel
 from starlette.responses import JSONResponse
 
-from taskapi.exceptions import MAX_ERRORS, ErrorItem, InvalidRequest, Problem
-from taskapi.models import DocstringMixin, Text
+from taskapi.exceptions import InvalidRequest, Problem
+from taskapi.models import MAX_ERRORS, DocstringMixin, ErrorItem, Text
 
 ProblemKind = type[Problem]
 

@@ -24,7 +24,7 @@ from taskapi.tasks.service import search_columns
 from tests.api import Api
 from tests.databases import execute, schema
 from tests.fixtures import SECRET_KEY
-from tests.server import ROOT
+from tests.rows import fill_released
 from tests.waiting import HANG, wait_until
 
 Start = Callable[[Settings], TestClient]
@@ -66,13 +66,8 @@ def test_every_migration_goes_down_and_up_again(create_database: CreateDatabase)
 def test_rows_of_every_release_are_migrated(
     create_database: CreateDatabase, settings: Settings, start: Start, revision: str
 ) -> None:
-    """A new migration needs rows in `tests/released`, made by hand for the tables as they are."""
     url = create_database()
-    config = migrations.config_for(url)
-    command.upgrade(config, revision)
-    rows = (ROOT / "tests" / "released" / f"{revision}.sql").read_text()
-    for statement in rows.split(";\n"):
-        execute(url, statement.replace(":", r"\:"))
+    fill_released(url, revision)
     if is_postgresql(url):
         execute(url, "SELECT setval('tasks_id_seq', 6)")
     migrations.upgrade(url)
@@ -85,7 +80,7 @@ def test_rows_of_every_release_are_migrated(
         "Купить хлеб"
     ]
     assert anna.create_task()["id"] == 7
-    command.downgrade(config, revision)
+    command.downgrade(migrations.config_for(url), revision)
     assert execute(url, "SELECT count(*) FROM tasks") == [(3,)]
 
 
