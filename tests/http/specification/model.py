@@ -177,14 +177,15 @@ class Model:
 
     # Sessions
 
-    def log_in(self, email: str, password: str, client: str, new_id: int, refresh: str) -> None:
+    def log_in(self, email: str, password: str, client: str, new_id: int, token: str) -> str:
         user_id = self._find_email(email)
         if user_id is None or self.passwords[user_id] != password:
             raise Refused(400, "invalid-grant")
         self._check_new_id("session", new_id)
-        self.sessions[new_id] = Session(user_id, client, self.now, self.now, [refresh])
+        self.sessions[new_id] = Session(user_id, client, self.now, self.now, [token])
+        return token
 
-    def refresh(self, session_id: int, number: int, successor: str) -> None:
+    def refresh(self, session_id: int, number: int, successor: str) -> str:
         """Exchange the refresh token of this number. Its second use gives the same successor for
         the grace period; each later one, and that of an older token, ends the session.
         """
@@ -198,7 +199,7 @@ class Model:
         elif len(following) > 1 or self.now - session.used >= REFRESH_GRACE:
             del self.sessions[session_id]
             raise Refused(400, "invalid-grant")
-        assert successor == session.refresh_tokens[-1]
+        return session.refresh_tokens[number + 1]
 
     def revoke(self, session_id: int) -> None:
         """By any token of the session, even one that is expired or was used."""
@@ -322,7 +323,7 @@ class Model:
             raise Refused(401, "login-too-old")
 
     def _check_new_id(self, kind: str, new_id: int) -> None:
-        assert new_id > self.newest.get(kind, 0), f"the id of a {kind} is not new"
+        assert new_id > self.newest.get(kind, 0), f"{new_id} is no id of a new {kind}"
         self.newest[kind] = new_id
 
     def _is_live(self, session_id: int) -> bool:
