@@ -1,16 +1,16 @@
 """Sends random requests to the service, and compares each answer with the model's."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jwt
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from tests.api import check_problem, refresh, request_token
 from tests.clock import Clock
@@ -39,8 +39,8 @@ class Login:
     access: AccessToken
     number: int
     """Of the refresh token in its session."""
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,40 @@ class StillClock(Clock):
         return self.moment
 
 
-LOGINS, USERS = Bundle[Login]("logins"), Bundle[int]("users")
-TASKS, PAGES = Bundle[int]("tasks"), Bundle[Next]("pages")
+PAGES = Bundle[Next]("pages")
+
+T = TypeVar("T")
+
+
+def mostly(usual: Sequence[T], all_: Sequence[T]) -> st.SearchStrategy[T]:
+    often = st.sampled_from(usual or all_)
+    return st.one_of(often, often, often, st.sampled_from(all_))
+
+
+def callers(machine: "Machine") -> st.SearchStrategy[Login]:
+    return mostly(machine.accepted, machine.logins)
+
+
+def owners(machine: "Machine") -> st.SearchStrategy[tuple[Login, int]]:
+    """Callers, and ids of tasks."""
+    ids = range(1, machine.model.newest["task"] + 1)
+    return callers(machine).flatmap(
+        lambda login: st.tuples(st.just(login), mostly(machine.own_tasks(login), ids))
+    )
+
+
+def users(machine: "Machine") -> st.SearchStrategy[tuple[Login, int]]:
+    """Callers, and ids of users."""
+    ids = range(1, machine.model.newest["user"] + 1)
+    return callers(machine).flatmap(
+        lambda login: st.tuples(st.just(login), mostly([machine.own_id(login)], ids))
+    )
+
+
+CALLERS = st.runner().flatmap(callers)
+OWNERS = st.runner().flatmap(owners)
+CALLERS_AND_USERS = st.runner().flatmap(users)
+LOGINS = st.runner().flatmap(lambda machine: st.sampled_from(machine.logins))
 
 PASSWORDS = st.sampled_from(["correct horse", "battery staple"])
 EMAILS = st.sampled_from(["anna@example.com", "ANNA@example.com", "boris@example.com"])
@@ -78,6 +110,17 @@ CONDITIONS = st.none() | st.tuples(
 )
 """The header, and how many versions ago the resource had the tag; None is for `*`."""
 
+Change = tuple[str, Fields]
+
+
+def changes(
+    fields: dict[str, Any], optional: dict[str, Any] | None = None
+) -> st.SearchStrategy[Change]:
+    """PUT with all fields, and PATCH with some."""
+    put = st.fixed_dictionaries(fields, optional=optional)
+    patch = st.fixed_dictionaries({}, optional={**fields, **(optional or {})})
+    return put.map(lambda body: ("PUT", body)) | patch.map(lambda body: ("PATCH", body))
+
 
 class Machine(RuleBasedStateMachine):
     requests = 0
@@ -91,6 +134,26 @@ class Machine(RuleBasedStateMachine):
         self.clock = clock
         self.model = Model(clock.moment)
         self.agrees = True
+        self.logins: list[Login] = []
+
+    @property
+    def accepted(self) -> list[Login]:
+        """Those whose access token is accepted."""
+        return [login for login in self.logins if self.is_accepted(login)]
+
+    def is_accepted(self, login: Login) -> bool:
+        try:
+            return bool(self.model.authenticate(login.access))
+        except Refused:
+            return False
+
+    def own_id(self, login: Login) -> int:
+        session = self.model.sessions.get(login.access.session_id)
+        return session.user_id if session else 1
+
+    def own_tasks(self, login: Login) -> list[int]:
+        user_id = self.own_id(login)
+        return [i for i, task in self.model.tasks.items() if task.fields["user_id"] == user_id]
 
     def send(self, login: Login, method: str, path: str, **options: Any) -> Response:
         headers = {"Authorization": f"Bearer {login.access_token}", **options.pop("headers", {})}
@@ -126,167 +189,156 @@ class Machine(RuleBasedStateMachine):
         condition = Condition(header, "*" if age is None else f'"{version - age}"')
         return condition, dict([condition]) if drawn else {}
 
+    @initialize(tasks=st.lists(st.fixed_dictionaries(TASK), min_size=4, max_size=4))
+    def begin(self, tasks: list[Fields]) -> None:
+        for email in ("anna@example.com", "boris@example.com"):
+            self.register({"name": "Anna", "email": email, "password": "correct horse"})
+            self.log_in(email, "correct horse")
+            for task in tasks[::2]:
+                self.create_task(self.logins[-1], task, None)
+
+    @invariant()
+    def stay_logged_in(self) -> None:
+        """Most requests are of live sessions."""
+        here = {self.own_id(login) for login in self.accepted}
+        for user_id in self.model.users.keys() - here:
+            self.log_in_as(user_id)
+
+    def log_in_as(self, user_id: int) -> Login:
+        email = self.model.users[user_id].fields["email"]
+        self.log_in(email, self.model.passwords[user_id])
+        return self.logins[-1]
+
     # Accounts and sessions
 
-    @rule(target=USERS, new=st.fixed_dictionaries({**USER, "password": PASSWORDS}))
-    def register(self, new: Fields) -> Any:
+    @rule(new=st.fixed_dictionaries({**USER, "password": PASSWORDS}))
+    def register(self, new: Fields) -> None:
         response = self.client.post("/users", json=new)
-        user = self.compare(response, 201, lambda: self.model.register(new, response.json().get("id", 0)))
-        return user.fields["id"] if user else NOTHING
+        new_id = response.json().get("id", 0)
+        self.compare(response, 201, lambda: self.model.register(new, new_id))
 
-    @initialize(target=LOGINS, new=st.fixed_dictionaries({**USER, "password": PASSWORDS}))
-    def begin(self, new: Fields) -> Any:
-        self.register(new)
-        return self.log_in(new["email"], new["password"])
-
-    @rule(target=LOGINS, email=EMAILS, password=PASSWORDS)
-    def log_in(self, email: str, password: str) -> Any:
+    @rule(email=EMAILS, password=PASSWORDS)
+    def log_in(self, email: str, password: str) -> None:
         response = request_token(self.client, email, password)
-        login = self.login(response, 0)
         client = response.request.headers["User-Agent"]
-        start = partial(self.model.log_in, email, password, client)
-        return self.compare_login(login, response, start)
-
-    @rule(target=LOGINS, login=LOGINS)
-    def refresh(self, login: Login) -> Any:
-        response = refresh(self.client, login.refresh_token)
-        return self.compare_login(
-            self.login(response, login.number + 1),
-            response,
-            lambda _, token: self.model.refresh(login.access.session_id, login.number, token),
+        self.compare_login(
+            response, 0, lambda new: self.model.log_in(email, password, client, *new)
         )
 
-    def login(self, response: Response, number: int) -> Login | None:
-        if response.status_code != 200:
-            return None
-        tokens = response.json()
-        claims = jwt.decode(tokens["access_token"], options={"verify_signature": False})
-        expires = self.model.now + ACCESS_TOKEN_LIFETIME
-        access = AccessToken(int(claims["sid"]), expires)
-        return Login(access, number, tokens["access_token"], tokens["refresh_token"])
+    @rule(login=LOGINS)
+    def refresh(self, login: Login) -> None:
+        response = refresh(self.client, login.refresh_token)
+        session_id, number = login.access.session_id, login.number
+        self.compare_login(
+            response, number + 1, lambda new: self.model.refresh(session_id, number, new[1])
+        )
 
     def compare_login(
-        self, login: Login | None, response: Response, operation: Callable[[int, str], str]
-    ) -> Any:
-        session_id, token = (login.access.session_id, login.refresh_token) if login else (0, "")
-        assert token == (self.compare(response, 200, lambda: operation(session_id, token)) or "")
-        return login or NOTHING
+        self, response: Response, number: int, operation: Callable[[tuple[int, str]], str]
+    ) -> None:
+        """`operation` gets the id of the session and the refresh token, and returns the latter."""
+        tokens = response.json()
+        if response.status_code != 200:
+            self.compare(response, 200, lambda: operation((0, "")))
+            return
+        access_token, refresh_token = tokens["access_token"], tokens["refresh_token"]
+        claims = jwt.decode(access_token, options={"verify_signature": False})
+        session_id = int(claims["sid"])
+        expected = self.compare(response, 200, lambda: operation((session_id, refresh_token)))
+        assert refresh_token == expected
+        access = AccessToken(session_id, self.model.now + ACCESS_TOKEN_LIFETIME)
+        self.logins.append(Login(access, number, access_token, refresh_token))
 
     @rule(login=LOGINS, token=st.sampled_from(["access_token", "refresh_token"]))
     def revoke(self, login: Login, token: str) -> None:
         response = self.client.post("/auth/revoke", data={"token": getattr(login, token)})
         self.compare(response, 200, lambda: self.model.revoke(login.access.session_id))
 
-    @rule(login=LOGINS, ended=LOGINS)
+    @rule(login=CALLERS, ended=CALLERS)
     def end_session(self, login: Login, ended: Login) -> None:
         session_id = ended.access.session_id
         response = self.send(login, "DELETE", f"/auth/sessions/{session_id}")
         self.compare(response, 204, lambda: self.model.end_session(login.access, session_id))
 
-    @rule(login=LOGINS)
+    @rule(login=CALLERS)
     def end_other_sessions(self, login: Login) -> None:
         response = self.send(login, "DELETE", "/auth/sessions")
         self.compare(response, 204, lambda: self.model.end_other_sessions(login.access))
 
-    @rule(login=LOGINS, user_id=USERS | st.just("me"), drawn=CONDITIONS)
-    def read_user(self, login: Login, user_id: Any, drawn: Any) -> None:
+    @rule(pair=CALLERS_AND_USERS, me=st.booleans(), drawn=CONDITIONS)
+    def read_user(self, pair: tuple[Login, int], me: bool, drawn: Any) -> None:  # noqa: FBT001 -- drawn
+        login, user_id = pair
         path = f"/users/{user_id}"
-        if user_id == "me":
-            user_id = self.own_id(login)
+        if me:
+            path, user_id = "/users/me", self.own_id(login)
         condition, headers = self.conditional(drawn, self.model.users.get(user_id))
         response = self.send(login, "GET", path, headers=headers)
-        self.compare(
-            response, 200, lambda: self.model.read_user(login.access, user_id, condition)
-        )
+        self.compare(response, 200, lambda: self.model.read_user(login.access, user_id, condition))
 
-    def own_id(self, login: Login) -> int:
-        session = self.model.sessions.get(login.access.session_id)
-        return session.user_id if session else 1
-
-    @rule(
-        login=LOGINS,
-        user_id=USERS | st.none(),
-        changes=st.fixed_dictionaries(USER, optional={"password": PASSWORDS}).map(
-            lambda fields: ("PUT", fields)
-        )
-        | st.fixed_dictionaries({}, optional={**USER, "password": PASSWORDS}).map(
-            lambda fields: ("PATCH", fields)
-        ),
-        drawn=CONDITIONS,
-    )
-    def change_user(
-        self, login: Login, user_id: int | None, changes: tuple[str, Fields], drawn: Any
-    ) -> None:
-        """None is the caller's own account."""
-        user_id = user_id or self.own_id(login)
-        method, body = changes
+    @rule(pair=CALLERS_AND_USERS, change=changes(USER, {"password": PASSWORDS}), drawn=CONDITIONS)
+    def change_user(self, pair: tuple[Login, int], change: Change, drawn: Any) -> None:
+        (login, user_id), (method, body) = pair, change
         condition, headers = self.conditional(drawn, self.model.users.get(user_id))
         response = self.send(login, method, f"/users/{user_id}", json=body, headers=headers)
         self.compare(
             response, 200, lambda: self.model.change_user(login.access, user_id, body, condition)
         )
 
-    @rule(login=LOGINS, user_id=USERS, drawn=CONDITIONS)
-    def delete_user(self, login: Login, user_id: int, drawn: Any) -> None:
+    @rule(pair=CALLERS_AND_USERS, drawn=CONDITIONS)
+    def delete_user(self, pair: tuple[Login, int], drawn: Any) -> None:
+        login, user_id = pair
         condition, headers = self.conditional(drawn, self.model.users.get(user_id))
         response = self.send(login, "DELETE", f"/users/{user_id}", headers=headers)
-        self.compare(response, 204, lambda: self.model.delete_user(login.access, user_id, condition))
+        self.compare(
+            response, 204, lambda: self.model.delete_user(login.access, user_id, condition)
+        )
 
     # Tasks
 
     @rule(
-        target=TASKS,
-        login=LOGINS,
+        login=CALLERS,
         new=st.fixed_dictionaries({"title": TITLES}, optional=DETAILS),
         key=st.none() | st.sampled_from("ab"),
     )
-    def create_task(self, login: Login, new: Fields, key: str | None) -> Any:
+    def create_task(self, login: Login, new: Fields, key: str | None) -> None:
         headers = {"Idempotency-Key": key} if key else {}
         response = self.send(login, "POST", "/tasks", json=new, headers=headers)
         whole = {"description": "", "status": "новая", **new}
-        task = self.compare(
-            response,
-            201,
-            lambda: self.model.create_task(login.access, whole, key, response.json().get("id", 0)),
+        new_id = response.json().get("id", 0)
+        self.compare(
+            response, 201, lambda: self.model.create_task(login.access, whole, key, new_id)
         )
-        return task.fields["id"] if task else NOTHING
 
-    @rule(login=LOGINS, task_id=TASKS, drawn=CONDITIONS)
-    def read_task(self, login: Login, task_id: int, drawn: Any) -> None:
+    @rule(pair=OWNERS, drawn=CONDITIONS)
+    def read_task(self, pair: tuple[Login, int], drawn: Any) -> None:
+        login, task_id = pair
         condition, headers = self.conditional(drawn, self.model.tasks.get(task_id))
         response = self.send(login, "GET", f"/tasks/{task_id}", headers=headers)
-        self.compare(
-            response, 200, lambda: self.model.read_task(login.access, task_id, condition)
-        )
+        self.compare(response, 200, lambda: self.model.read_task(login.access, task_id, condition))
 
-    @rule(
-        login=LOGINS,
-        task_id=TASKS,
-        changes=st.fixed_dictionaries(TASK).map(lambda fields: ("PUT", fields))
-        | st.fixed_dictionaries({}, optional=TASK).map(lambda fields: ("PATCH", fields)),
-        drawn=CONDITIONS,
-    )
-    def change_task(
-        self, login: Login, task_id: int, changes: tuple[str, Fields], drawn: Any
-    ) -> None:
-        method, body = changes
+    @rule(pair=OWNERS, change=changes(TASK), drawn=CONDITIONS)
+    def change_task(self, pair: tuple[Login, int], change: Change, drawn: Any) -> None:
+        (login, task_id), (method, body) = pair, change
         condition, headers = self.conditional(drawn, self.model.tasks.get(task_id))
         response = self.send(login, method, f"/tasks/{task_id}", json=body, headers=headers)
         self.compare(
             response, 200, lambda: self.model.change_task(login.access, task_id, body, condition)
         )
 
-    @rule(login=LOGINS, task_id=TASKS, drawn=CONDITIONS)
-    def delete_task(self, login: Login, task_id: int, drawn: Any) -> None:
+    @rule(pair=OWNERS, drawn=CONDITIONS)
+    def delete_task(self, pair: tuple[Login, int], drawn: Any) -> None:
+        login, task_id = pair
         condition, headers = self.conditional(drawn, self.model.tasks.get(task_id))
         response = self.send(login, "DELETE", f"/tasks/{task_id}", headers=headers)
-        self.compare(response, 204, lambda: self.model.delete_task(login.access, task_id, condition))
+        self.compare(
+            response, 204, lambda: self.model.delete_task(login.access, task_id, condition)
+        )
 
     # Lists
 
     @rule(
         target=PAGES,
-        login=LOGINS,
+        login=CALLERS,
         text=st.sampled_from(["", "", "МЕД", "buy", "%", "_"]),
         statuses=st.frozensets(STATUSES, max_size=2),
         sort=st.sampled_from(["id", "created_at", "updated_at", "title"]),
@@ -305,21 +357,21 @@ class Machine(RuleBasedStateMachine):
             lambda access, after: self.model.list_tasks(access, search, limit, after),
         )
 
-    @rule(target=PAGES, login=LOGINS, limit=LIMITS)
+    @rule(target=PAGES, login=CALLERS, limit=LIMITS)
     def list_users(self, login: Login, limit: int) -> Any:
         response = self.send(login, "GET", "/users", params={"limit": limit})
         return self.compare_page(
             login, response, lambda access, after: self.model.list_users(access, limit, after)
         )
 
-    @rule(target=PAGES, login=LOGINS, limit=LIMITS)
+    @rule(target=PAGES, login=CALLERS, limit=LIMITS)
     def list_sessions(self, login: Login, limit: int) -> Any:
         response = self.send(login, "GET", "/auth/sessions", params={"limit": limit})
         return self.compare_page(
             login, response, lambda access, after: self.model.list_sessions(access, limit, after)
         )
 
-    @rule(target=PAGES, login=LOGINS, page=PAGES)
+    @rule(target=PAGES, login=CALLERS, page=PAGES)
     def follow(self, login: Login, page: Next) -> Any:
         """Read a next page, whoever got the link and whatever was changed since."""
         return self.compare_page(login, self.send(login, "GET", page.url), page.read, page.after)
@@ -332,7 +384,9 @@ class Machine(RuleBasedStateMachine):
         after: Key | None = None,
     ) -> Any:
         page = self.compare(response, 200, lambda: read(login.access, after))
-        return Next(response.links["next"]["url"], read, page.last) if page and page.last else NOTHING
+        return (
+            Next(response.links["next"]["url"], read, page.last) if page and page.last else NOTHING
+        )
 
     # Time
 
@@ -349,9 +403,9 @@ class Machine(RuleBasedStateMachine):
         """Read everything, as the users themselves."""
         if not self.agrees:
             return
-        for user_id, user in self.model.users.items():
-            login = self.log_in(user.fields["email"], self.model.passwords[user_id])
-            self.read_user(login, "me", None)
+        for user_id in self.model.users:
+            login = self.log_in_as(user_id)
+            self.read_user((login, user_id), True, None)
             for list_all in (self.list_users, self.list_sessions):
                 list_all(login, 100)
             self.list_tasks(login, "", frozenset(), "id", False, 100)

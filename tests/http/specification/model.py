@@ -36,7 +36,9 @@ class Condition(NamedTuple):
 
     def check(self, etag: str, *, reads: bool) -> None:
         if (self.tag in {"*", etag}) != (self.header == "If-Match"):
-            raise Refused(304) if reads and self.header != "If-Match" else Refused(412, PRECONDITION)
+            raise (
+                Refused(304) if reads and self.header != "If-Match" else Refused(412, PRECONDITION)
+            )
 
 
 PRECONDITION = "precondition-failed"
@@ -96,7 +98,12 @@ def fold(text: str) -> str:
 
 
 def paginate(
-    items: Iterable[Fields], key: Callable[[Fields], Key], limit: int, after: Key | None, *, down: bool
+    items: Iterable[Fields],
+    key: Callable[[Fields], Key],
+    limit: int,
+    after: Key | None,
+    *,
+    down: bool,
 ) -> Page:
     """A cursor is a place in the order, whether or not its item is still there."""
     ordered = sorted(items, key=key, reverse=down)
@@ -137,7 +144,12 @@ class Model:
         self._check_email(new["email"])
         self._check_new_id("user", new_id)
         self.passwords[new_id] = new["password"]
-        user = {"id": new_id, "name": new["name"], "email": new["email"], "created_at": self._time()}
+        user = {
+            "id": new_id,
+            "name": new["name"],
+            "email": new["email"],
+            "created_at": self._time(),
+        }
         self.users[new_id] = Resource(user)
         return self.users[new_id]
 

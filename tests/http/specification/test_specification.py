@@ -3,9 +3,11 @@
 By default the requests are the same each time; `SPECIFICATION_EXAMPLES=100` sends many random ones.
 """
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from taskapi import models
 from taskapi.settings import Settings
+from tests.http.specification.faults import FAULTS
 from tests.http.specification.machine import Machine, StillClock
 from tests.http.specification.model import SESSION_MAX_AGE
 from tests.shared import SharedDatabase
@@ -46,18 +49,41 @@ def database(database_url: str) -> Iterator[SharedDatabase]:
         yield database
 
 
-def test_the_service_does_what_the_model_does(
-    client: TestClient, database: SharedDatabase, clock: StillClock
-) -> None:
+def run(create: Callable[[], Machine], **options: Any) -> None:
     run_state_machine_as_test(
-        lambda: Machine(client, database, clock),
+        create,
         settings=profile(
-            max_examples=EXAMPLES or 10,
             stateful_step_count=50,
-            derandomize=not EXAMPLES,
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            **options,
         ),
     )
-    print(Machine.requests)
+
+
+@pytest.fixture
+def create(
+    client: TestClient, database: SharedDatabase, clock: StillClock
+) -> Callable[[], Machine]:
+    logging.getLogger("taskapi").setLevel(logging.ERROR)
+    Machine.requests = 0
+    return lambda: Machine(client, database, clock)
+
+
+def test_the_service_does_what_the_model_does(create: Callable[[], Machine]) -> None:
+    run(create, max_examples=EXAMPLES or 10, derandomize=not EXAMPLES)
+    print(f"{Machine.requests} requests are answered as the model says")
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_faults_are_found(
+    create: Callable[[], Machine],
+    fault: Callable[[pytest.MonkeyPatch], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault(monkeypatch)
+    with pytest.raises(AssertionError):
+        run(create, max_examples=1000, derandomize=True, phases=[Phase.generate])
+    print(f"{fault.__name__}: found by request {Machine.requests}")
