@@ -298,7 +298,7 @@ class Machine(RuleBasedStateMachine):
     @rule(
         login=CALLERS,
         new=st.fixed_dictionaries({"title": TITLES}, optional=DETAILS),
-        key=st.none() | st.sampled_from("ab"),
+        key=st.sampled_from([None, "key"]),
     )
     def create_task(self, login: Login, new: Fields, key: str | None) -> None:
         headers = {"Idempotency-Key": key} if key else {}
@@ -390,11 +390,7 @@ class Machine(RuleBasedStateMachine):
 
     # Time
 
-    @rule(
-        seconds=st.sampled_from(
-            [1] * 4 + [89, 90] * 2 + [899, 900, 901, 24 * 60 * 60, 16 * 24 * 60 * 60]
-        )
-    )
+    @rule(seconds=st.sampled_from([1, 1, 89, 90, 900, 24 * 60 * 60, 16 * 24 * 60 * 60]))
     def wait(self, seconds: int) -> None:
         self.clock.advance(seconds=seconds)
         self.model.now = self.clock.moment

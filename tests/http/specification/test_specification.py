@@ -72,7 +72,7 @@ def create(
 
 
 def test_the_service_does_what_the_model_does(create: Callable[[], Machine]) -> None:
-    run(create, max_examples=EXAMPLES or 10, derandomize=not EXAMPLES)
+    run(create, max_examples=EXAMPLES or 20, derandomize=not EXAMPLES)
     print(f"{Machine.requests} requests are answered as the model says")
 
 
@@ -85,5 +85,5 @@ def test_faults_are_found(
 ) -> None:
     fault(monkeypatch)
     with pytest.raises(AssertionError):
-        run(create, max_examples=1000, derandomize=True, phases=[Phase.generate])
+        run(create, max_examples=600, derandomize=True, phases=[Phase.generate])
     print(f"{fault.__name__}: found by request {Machine.requests}")
