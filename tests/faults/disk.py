@@ -45,7 +45,7 @@ def tracer(output: Path) -> list[str]:
 class Call:
     thread: str
     name: str
-    arguments: str
+    arguments: str = field(repr=False)
     began: int
     """The number of the line; whatever lasts ends in a later one."""
     ended: int = 0

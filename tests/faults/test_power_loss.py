@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import httpx2
 import pytest
 
 from taskapi.app import create_app
+from taskapi.database import migrations
 from taskapi.settings import Settings
 from tests.api import PASSWORD
 from tests.client import Client as InProcess
@@ -28,13 +30,15 @@ from tests.faults.client import Client
 from tests.faults.disk import Call, Disk, moments, read_trace, tracer
 from tests.faults.service import LONG
 from tests.requirements import require_programs
+from tests.rows import fill_tasks, fill_users
 from tests.server import FAST_HASHES, ROOT, free_port, wait_until_ready
 from tests.waiting import HANG, wait_until
 
 WRITERS = 16
 ROUNDS = 20 if LONG else 4
 IMAGES = 2000 if LONG else 60
-CONTROL_IMAGES = 300
+TASKS = 100
+NEVER = sys.maxsize
 STATUSES = ("новая", "в процессе", "завершена")
 
 MARK = re.compile(rb"x-mark: (\S+)\r\n")
@@ -51,8 +55,8 @@ class Request:
 
     state: str | None
     """The mark of the task afterwards; None if it is deleted."""
-    received: int = sys.maxsize
-    acknowledged: int = sys.maxsize
+    received: int = NEVER
+    acknowledged: int = NEVER
 
 
 @dataclass
@@ -99,8 +103,14 @@ def recorded(
     finally:
         process.terminate()
         process.wait(HANG)
-        end = re.compile(rf"(?m)^{process.pid} \+\+\+ ")
-        wait_until(lambda: end.search(trace.read_text()))
+        wait_until(lambda: has_ended(trace, process.pid))
+
+
+def has_ended(trace: Path, pid: int) -> bool:
+    """The end of a process comes after the ends of its threads and children."""
+    with trace.open("rb") as file:
+        file.seek(max(0, trace.stat().st_size - 10_000))
+        return re.search(rb"(?m)^%d +\+\+\+ " % pid, file.read()) is not None
 
 
 def record_service(
@@ -109,7 +119,7 @@ def record_service(
     """Start the service for the first time, log in, write tasks, and stop it."""
     application = "tests.faults.unsafe:app" if fault else "taskapi.main:app"
     port = free_port()
-    command = ["uvicorn", application, f"--port={port}", *options]
+    command = ["uvicorn", application, f"--port={port}", "--loop=asyncio", *options]
     with recorded(folder, trace, *command, FAULT=fault) as process:
         url = f"http://127.0.0.1:{port}"
         wait_until_ready(url, process)
@@ -227,18 +237,20 @@ def images() -> Iterator[Path]:
 Look = Callable[[Path, int], None]
 
 
-def fail_power(calls: list[Call], disk: Disk, images: Path, count: int, look: Look) -> None:
-    """Look at images of moments of the whole time."""
+def fail_power(calls: list[Call], disk: Disk, images: Path, look: Look, started: int = 0) -> None:
+    """Look at images of random moments, of which half are before the line `started`."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     relevant = [
-        moment
-        for moment in moments(calls)
-        if moment[2].name == "sendto" or disk.concerns(moment[2])
+        (line, ended, call)
+        for line, ended, call in moments(calls)
+        if call.name == "sendto" or disk.concerns(call)
     ]
-    chosen = sorted(chance.choices(range(len(relevant)), k=count))
+    early = sum(line < started for line, _, _ in relevant)
+    spans = [range(early), range(early, len(relevant))] if early else [range(len(relevant))]
+    chosen = Counter(chance.choice(chance.choice(spans)) for _ in range(IMAGES))
     for number, (line, ended, call) in enumerate(relevant):
         disk.see(call, ended=ended)
-        for _ in range(chosen.count(number)):
+        for _ in range(chosen[number]):
             folder = Path(tempfile.mkdtemp(dir=images))
             disk.leave(folder, chance)
             look(folder, line)
@@ -246,7 +258,7 @@ def fail_power(calls: list[Call], disk: Disk, images: Path, count: int, look: Lo
 
 
 def fail_power_of_service(
-    tmp_path: Path, images: Path, count: int, *options: str, fault: str = ""
+    tmp_path: Path, images: Path, *options: str, fault: str = ""
 ) -> tuple[Ledger, Damage]:
     require_programs("strace", install="apt-get install strace")
     folder, ledger, damage = tmp_path / "data", Ledger(), Damage()
@@ -254,9 +266,11 @@ def fail_power_of_service(
     record_service(folder, tmp_path / "trace", ledger, *options, fault=fault)
     calls = read_trace(tmp_path / "trace")
     ledger.see(calls)
-    assert all(request.acknowledged < sys.maxsize for request in ledger.requests.values())
+    unanswered = [mark for mark, known in ledger.requests.items() if known.acknowledged == NEVER]
+    assert not unanswered
+    started = ledger.requests["login"].acknowledged
     fail_power(
-        calls, Disk(folder), images, count, lambda image, line: damage.look(image, ledger, line)
+        calls, Disk(folder), images, lambda image, line: damage.look(image, ledger, line), started
     )
     return ledger, damage
 
@@ -267,16 +281,59 @@ def test_acknowledged_writes_survive_a_power_failure(
 ) -> None:
     """From the first start, through group commits and checkpoints, to the end."""
     options = (f"--workers={workers}",) if workers > 1 else ()
-    ledger, damage = fail_power_of_service(tmp_path, images, IMAGES, *options)
+    ledger, damage = fail_power_of_service(tmp_path, images, *options)
     print(
-        f"\n{workers} workers, {len(ledger.requests)} acknowledged writes, {IMAGES} power failures:"
-        f" {damage.lost} lost, {damage.half_done} half done, {damage.not_started} not started"
+        f"\n{workers} workers, {len(ledger.requests)} writes acknowledged, {IMAGES} power failures:"
+        f" {damage.lost} lost, {damage.half_done} half done, {damage.not_started} without a start"
     )
     assert damage == Damage()
 
 
 @pytest.mark.parametrize("fault", ["NORMAL", "OFF", "key"] if LONG else ["NORMAL"])
-def test_a_fault_is_found(tmp_path: Path, images: Path, fault: str) -> None:
-    _, damage = fail_power_of_service(tmp_path, images, IMAGES, fault=fault)
-    print(f"\n{fault}: {damage}")
-    assert damage != Damage()
+def test_a_service_that_does_not_synchronize_is_found(
+    tmp_path: Path, images: Path, fault: str
+) -> None:
+    _, damage = fail_power_of_service(tmp_path, images, fault=fault)
+    print(f"\ncontrol {fault}, {IMAGES} power failures: {damage}")
+    assert damage.not_started if fault == "key" else damage.lost
+
+
+def test_a_backup_survives_a_power_failure(tmp_path: Path, images: Path) -> None:
+    require_programs("strace", install="apt-get install strace")
+    folder, trace, damage = tmp_path / "data", tmp_path / "trace", Damage()
+    folder.mkdir()
+    url = f"sqlite:///{folder}/taskapi.db"
+    migrations.upgrade(url)
+    fill_users(url, 1)
+    fill_tasks(url, TASKS, "1")
+    disk = Disk(folder)
+    disk.add(folder / "taskapi.db")
+    command = ("taskapi", "backup", "copy.db")
+    with recorded(folder, trace, *command, TASKAPI_DATABASE_URL=url) as process:
+        assert process.wait(HANG) == 0
+    calls = read_trace(trace)
+    [acknowledged] = [
+        call.began for call in calls if call.name == "write" and call.texts[1].endswith(b" bytes\n")
+    ]
+
+    def look(image: Path, line: int) -> None:
+        copy = image / "copy.db"
+        damage.lost += count_tasks(image / "taskapi.db") != TASKS
+        damage.lost += not copy.exists() and line > acknowledged
+        damage.half_done += copy.exists() and count_tasks(copy) != TASKS
+
+    fail_power(calls, disk, images, look)
+    print(f"\nbackup, {IMAGES} power failures: {damage.lost} lost, {damage.half_done} half done")
+    assert damage == Damage()
+
+
+def count_tasks(database: Path) -> int | None:
+    """Return None if the database is damaged."""
+    with closing(sqlite3.connect(database)) as connection:
+        try:
+            if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                return None
+            count: int = connection.execute("SELECT count(*) FROM tasks").fetchone()[0]
+        except sqlite3.DatabaseError:
+            return None
+        return count
