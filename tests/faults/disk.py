@@ -175,17 +175,14 @@ class Disk:
             self.pending.append(Change(call, name=name))
 
     def _change_content(self, call: Call, file: File) -> None:
-        match call.name:
-            case "pwrite64":
-                data, offset = call.texts[1][: call.result], call.numbers[-1]
-            case "write":
-                data, offset = call.texts[1][: call.result], file.size
-            case "ftruncate":
-                data, offset = None, call.numbers[-1]
-            case _:
-                return
-        self.pending.append(Change(call, file, offset=offset, data=data))
-        file.size = max(file.size, offset + len(data)) if data is not None else offset
+        if call.name == "ftruncate":
+            file.size = call.numbers[-1]
+            self.pending.append(Change(call, file, offset=file.size))
+        elif call.name in {"write", "pwrite64"}:
+            offset = file.size if call.name == "write" else call.numbers[-1]
+            data = call.texts[1][: call.result]
+            file.size = max(file.size, offset + len(data))
+            self.pending.append(Change(call, file, offset=offset, data=data))
 
     def _synchronize(self, call: Call, name: str | None, *, ended: bool) -> None:
         """Only what was done before it began."""

@@ -36,7 +36,8 @@ from tests.waiting import HANG, wait_until
 
 WRITERS = 16
 ROUNDS = 20 if LONG else 4
-IMAGES = 2000 if LONG else 60
+IMAGES = 1000 if LONG else 60
+CONTROL_IMAGES = 60
 TASKS = 100
 NEVER = sys.maxsize
 STATUSES = ("новая", "в процессе", "завершена")
@@ -237,7 +238,9 @@ def images() -> Iterator[Path]:
 Look = Callable[[Path, int], None]
 
 
-def fail_power(calls: list[Call], disk: Disk, images: Path, look: Look, started: int = 0) -> None:
+def fail_power(
+    calls: list[Call], disk: Disk, images: Path, count: int, look: Look, started: int = 0
+) -> None:
     """Look at images of random moments, of which half are before the line `started`."""
     chance = random.Random(1)  # noqa: S311 -- no secret
     relevant = [
@@ -247,7 +250,7 @@ def fail_power(calls: list[Call], disk: Disk, images: Path, look: Look, started:
     ]
     early = sum(line < started for line, _, _ in relevant)
     spans = [range(early), range(early, len(relevant))] if early else [range(len(relevant))]
-    chosen = Counter(chance.choice(chance.choice(spans)) for _ in range(IMAGES))
+    chosen = Counter(chance.choice(chance.choice(spans)) for _ in range(count))
     for number, (line, ended, call) in enumerate(relevant):
         disk.see(call, ended=ended)
         for _ in range(chosen[number]):
@@ -258,7 +261,7 @@ def fail_power(calls: list[Call], disk: Disk, images: Path, look: Look, started:
 
 
 def fail_power_of_service(
-    tmp_path: Path, images: Path, *options: str, fault: str = ""
+    tmp_path: Path, images: Path, count: int, *options: str, fault: str = ""
 ) -> tuple[Ledger, Damage]:
     require_programs("strace", install="apt-get install strace")
     folder, ledger, damage = tmp_path / "data", Ledger(), Damage()
@@ -269,9 +272,11 @@ def fail_power_of_service(
     unanswered = [mark for mark, known in ledger.requests.items() if known.acknowledged == NEVER]
     assert not unanswered
     started = ledger.requests["login"].acknowledged
-    fail_power(
-        calls, Disk(folder), images, lambda image, line: damage.look(image, ledger, line), started
-    )
+
+    def look(image: Path, line: int) -> None:
+        damage.look(image, ledger, line)
+
+    fail_power(calls, Disk(folder), images, count, look, started)
     return ledger, damage
 
 
@@ -281,7 +286,7 @@ def test_acknowledged_writes_survive_a_power_failure(
 ) -> None:
     """From the first start, through group commits and checkpoints, to the end."""
     options = (f"--workers={workers}",) if workers > 1 else ()
-    ledger, damage = fail_power_of_service(tmp_path, images, *options)
+    ledger, damage = fail_power_of_service(tmp_path, images, IMAGES, *options)
     print(
         f"\n{workers} workers, {len(ledger.requests)} writes acknowledged, {IMAGES} power failures:"
         f" {damage.lost} lost, {damage.half_done} half done, {damage.not_started} without a start"
@@ -293,8 +298,8 @@ def test_acknowledged_writes_survive_a_power_failure(
 def test_a_service_that_does_not_synchronize_is_found(
     tmp_path: Path, images: Path, fault: str
 ) -> None:
-    _, damage = fail_power_of_service(tmp_path, images, fault=fault)
-    print(f"\ncontrol {fault}, {IMAGES} power failures: {damage}")
+    _, damage = fail_power_of_service(tmp_path, images, CONTROL_IMAGES, fault=fault)
+    print(f"\ncontrol {fault}, {CONTROL_IMAGES} power failures: {damage}")
     assert damage.not_started if fault == "key" else damage.lost
 
 
@@ -313,7 +318,7 @@ def test_a_backup_survives_a_power_failure(tmp_path: Path, images: Path) -> None
         assert process.wait(HANG) == 0
     calls = read_trace(trace)
     [acknowledged] = [
-        call.began for call in calls if call.name == "write" and call.texts[1].endswith(b" bytes\n")
+        call.began for call in calls if call.name == "write" and call.texts[1].endswith(b" bytes")
     ]
 
     def look(image: Path, line: int) -> None:
@@ -322,7 +327,7 @@ def test_a_backup_survives_a_power_failure(tmp_path: Path, images: Path) -> None
         damage.lost += not copy.exists() and line > acknowledged
         damage.half_done += copy.exists() and count_tasks(copy) != TASKS
 
-    fail_power(calls, disk, images, look)
+    fail_power(calls, disk, images, IMAGES, look)
     print(f"\nbackup, {IMAGES} power failures: {damage.lost} lost, {damage.half_done} half done")
     assert damage == Damage()
 

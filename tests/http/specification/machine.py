@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import jwt
@@ -95,15 +94,17 @@ OWNERS = st.runner().flatmap(owners)
 CALLERS_AND_USERS = st.runner().flatmap(users)
 LOGINS = st.runner().flatmap(lambda machine: st.sampled_from(machine.logins))
 
+Strategies = dict[str, st.SearchStrategy[Any]]
+NO_FIELDS: Strategies = {}
 PASSWORDS = st.sampled_from(["correct horse", "battery staple"])
 EMAILS = st.sampled_from(["anna@example.com", "ANNA@example.com", "boris@example.com"])
 NAMES = st.sampled_from(["Anna", "Борис"])
 TITLES = st.sampled_from(["Мёд", "мед", "Buy 100%", "buy_milk"])
 DESCRIPTIONS = st.sampled_from(["", "Buy it", "Мёд и молоко"])
 STATUSES = st.sampled_from(["новая", "в процессе", "завершена"])
-USER = {"name": NAMES, "email": EMAILS}
-DETAILS = {"description": DESCRIPTIONS, "status": STATUSES}
-TASK = {"title": TITLES, **DETAILS}
+USER: Strategies = {"name": NAMES, "email": EMAILS}
+DETAILS: Strategies = {"description": DESCRIPTIONS, "status": STATUSES}
+TASK: Strategies = {"title": TITLES, **DETAILS}
 LIMITS = st.integers(1, 3)
 CONDITIONS = (
     st.none()
@@ -115,12 +116,10 @@ CONDITIONS = (
 Change = tuple[str, Fields]
 
 
-def changes(
-    fields: dict[str, Any], optional: dict[str, Any] | None = None
-) -> st.SearchStrategy[Change]:
+def changes(fields: Strategies, optional: Strategies) -> st.SearchStrategy[Change]:
     """PUT with all fields, and PATCH with some."""
     put = st.fixed_dictionaries(fields, optional=optional)
-    patch = st.fixed_dictionaries({}, optional={**fields, **(optional or {})})
+    patch = st.fixed_dictionaries(NO_FIELDS, optional=fields | optional)
     return put.map(lambda body: ("PUT", body)) | patch.map(lambda body: ("PATCH", body))
 
 
@@ -269,7 +268,7 @@ class Machine(RuleBasedStateMachine):
         self.compare(response, 204, lambda: self.model.end_other_sessions(login.access))
 
     @rule(pair=CALLERS_AND_USERS, me=st.booleans(), drawn=CONDITIONS)
-    def read_user(self, pair: tuple[Login, int], me: bool, drawn: Any) -> None:  # noqa: FBT001 -- drawn
+    def read_user(self, pair: tuple[Login, int], *, me: bool, drawn: Any) -> None:
         login, user_id = pair
         path = f"/users/{user_id}"
         if me:
@@ -319,7 +318,7 @@ class Machine(RuleBasedStateMachine):
         response = self.send(login, "GET", f"/tasks/{task_id}", headers=headers)
         self.compare(response, 200, lambda: self.model.read_task(login.access, task_id, condition))
 
-    @rule(pair=OWNERS, change=changes(TASK), drawn=CONDITIONS)
+    @rule(pair=OWNERS, change=changes(TASK, NO_FIELDS), drawn=CONDITIONS)
     def change_task(self, pair: tuple[Login, int], change: Change, drawn: Any) -> None:
         (login, task_id), (method, body) = pair, change
         condition, headers = self.conditional(drawn, self.model.tasks.get(task_id))
@@ -344,15 +343,16 @@ class Machine(RuleBasedStateMachine):
         login=CALLERS,
         text=st.sampled_from(["", "", "МЕД", "buy", "%", "_"]),
         statuses=st.frozensets(STATUSES, max_size=2),
-        sort=st.sampled_from(["id", "created_at", "updated_at", "title"]),
-        down=st.booleans(),
+        sort=st.sampled_from(["id", "created_at", "updated_at", "title"]).flatmap(
+            lambda name: st.sampled_from([name, f"-{name}"])
+        ),
         limit=LIMITS,
     )
     def list_tasks(
-        self, login: Login, text: str, statuses: frozenset[str], sort: str, down: bool, limit: int
+        self, login: Login, text: str, statuses: frozenset[str], sort: str, limit: int
     ) -> Any:
-        search = Search(text, statuses, f"-{sort}" if down else sort)
-        query = {"q": text, "status": sorted(statuses), "sort": search.sort, "total": "true"}
+        search = Search(text, statuses, sort)
+        query = {"q": text, "status": sorted(statuses), "sort": sort, "total": "true"}
         response = self.send(login, "GET", "/tasks", params={**query, "limit": limit})
         return self.compare_page(
             login,
@@ -404,7 +404,7 @@ class Machine(RuleBasedStateMachine):
             return
         for user_id in self.model.users:
             login = self.log_in_as(user_id)
-            self.read_user((login, user_id), True, None)
+            self.read_user((login, user_id), me=True, drawn=None)
             for list_all in (self.list_users, self.list_sessions):
                 list_all(login, 100)
-            self.list_tasks(login, "", frozenset(), "id", False, 100)
+            self.list_tasks(login, "", frozenset(), "id", 100)

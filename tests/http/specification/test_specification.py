@@ -49,7 +49,7 @@ def database(database_url: str) -> Iterator[SharedDatabase]:
         yield database
 
 
-def run(create: Callable[[], Machine], **options: Any) -> None:
+def run(create: Any, **options: Any) -> None:
     run_state_machine_as_test(
         create,
         settings=profile(
