@@ -85,5 +85,5 @@ def test_faults_are_found(
 ) -> None:
     fault(monkeypatch)
     with pytest.raises(AssertionError):
-        run(create, max_examples=600, derandomize=True, phases=[Phase.generate])
+        run(create, max_examples=300, derandomize=True, phases=[Phase.generate])
     print(f"{fault.__name__}: found by request {Machine.requests}")
