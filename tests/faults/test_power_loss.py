@@ -297,7 +297,8 @@ def test_acknowledged_writes_survive_a_power_failure(
     ledger, damage = fail_power_of_service(tmp_path, images, IMAGES, *options)
     print(
         f"\n{workers} workers, {len(ledger.requests)} writes acknowledged, {IMAGES} power failures:"
-        f" {damage.lost} lost, {damage.half_done} half done, {damage.damaged} damaged, {damage.not_started} not started"
+        f" {damage.lost} lost, {damage.half_done} half done,"
+        f" {damage.damaged} damaged, {damage.not_started} not started"
     )
     assert damage == Damage()
 

@@ -116,18 +116,19 @@ def emails_differ_by_case(patch: Patch) -> None:
 
 
 FAULTS: list[Callable[[Patch], None]] = [
+    emails_differ_by_case,
+    replays_end_no_session,
+    a_field_of_two_is_lost,
+    versions_stay,
+    old_logins_change_passwords,
+    sessions_are_checked_once_a_minute,
     if_match_is_ignored,
     keys_are_forgotten,
     keys_never_expire,
-    sessions_are_checked_once_a_minute,
+    yo_is_not_found_as_ye,
     a_new_password_keeps_other_sessions,
-    a_field_of_two_is_lost,
     cursors_are_off_by_one,
     ties_are_skipped,
-    versions_stay,
-    replays_end_no_session,
     the_grace_is_a_second_longer,
-    old_logins_change_passwords,
-    yo_is_not_found_as_ye,
-    emails_differ_by_case,
 ]
+"""Those first that are found soonest."""
