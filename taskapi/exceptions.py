@@ -10,6 +10,8 @@ from taskapi.models import DocstringMixin, Text
 MAX_ERRORS = 20
 MAX_POINTER = 200
 
+Part = Literal["path", "query", "header", "body"]
+
 PROBLEMS: dict[str, type["Problem"]] = {}
 """Every kind of problem, by its slug."""
 
@@ -76,9 +78,10 @@ class RetryableProblem(Problem):
 
     header = "Retry-After"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
-        """`retry_after` is in seconds."""
+    def __init__(self, detail: str, *, retry_after: int, cause: str) -> None:
+        """`retry_after` is in seconds. Metrics count the answers by their `cause`."""
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+        self.cause = cause
 
 
 class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):
@@ -187,9 +190,7 @@ class ErrorItem(DocstringMixin, SQLModel):
 
     model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
 
-    part: Literal["path", "query", "header", "body"] = Field(
-        serialization_alias="in", examples=["body"]
-    )
+    part: Part = Field(serialization_alias="in", examples=["body"])
     """The part of the request: `path`, `query`, `header` or `body`."""
     pointer: Text = Field(max_length=MAX_POINTER, examples=["/title"])
     """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
@@ -214,9 +215,7 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
         self.errors = errors
 
     @classmethod
-    def at(
-        cls, part: Literal["path", "query", "header", "body"], pointer: str, detail: str
-    ) -> Self:
+    def at(cls, part: Part, pointer: str, detail: str) -> Self:
         return cls(ErrorItem(part=part, pointer=pointer, detail=detail))
 
 

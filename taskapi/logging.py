@@ -4,6 +4,8 @@ import time
 from contextvars import ContextVar
 from typing import Literal
 
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+
 logger = logging.getLogger("taskapi")
 
 
@@ -19,7 +21,16 @@ class LineFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the library's name
-        return f"{super().formatMessage(record)} {request_id.get()}".rstrip()
+        ids = " ".join(f"{name}={value}" for name, value in _trace_context().items())
+        return f"{super().formatMessage(record)} {request_id.get()} {ids}".rstrip()
+
+
+def _trace_context() -> dict[str, str]:
+    """The ids of the current span, as OpenTelemetry names them in logs, or nothing."""
+    span = get_current_span().get_span_context()
+    if not span.is_valid:
+        return {}
+    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
 
 
 class JsonFormatter(LineFormatter):
@@ -32,6 +43,7 @@ class JsonFormatter(LineFormatter):
         }
         if request_id.get():
             entry["request_id"] = request_id.get()
+        entry |= _trace_context()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
@@ -40,7 +52,7 @@ class JsonFormatter(LineFormatter):
 def configure(log_format: Literal["text", "json"]) -> None:
     """Log to standard error, and turn uvicorn's access log off, which would repeat each request.
 
-    This changes the loggers `taskapi` and `uvicorn.access` of the whole process.
+    This changes the loggers `taskapi`, `opentelemetry` and `uvicorn.access` of the whole process.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(
@@ -49,6 +61,9 @@ def configure(log_format: Literal["text", "json"]) -> None:
         else LineFormatter("%(asctime)s %(levelname)s %(message)s")
     )
     logger.handlers = [handler]
+    exporters = logging.getLogger("opentelemetry")
+    exporters.handlers = [handler]
+    exporters.propagate = False
     logger.setLevel(logging.INFO)
     access_log = logging.getLogger("uvicorn.access")
     access_log.handlers = []

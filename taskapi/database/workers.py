@@ -10,6 +10,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
+from taskapi.telemetry.metrics import metrics
+
 T = TypeVar("T")
 
 
@@ -31,6 +33,15 @@ class Job(Generic[T]):
         self._future: asyncio.Future[T] = self.loop.create_future()
         self._complete: Callable[[], None]
         self._running = Lock()
+        self._submitted_at: float
+
+    def set_submitted(self) -> None:
+        self._submitted_at = time.monotonic()
+
+    @property
+    def wait(self) -> float:
+        """Seconds since it was submitted."""
+        return time.monotonic() - self._submitted_at
 
     def set_running(self) -> bool:
         """Claim the job atomically. Only the first caller gets True."""
@@ -93,10 +104,14 @@ def _complete(jobs: Sequence[Job[Any]]) -> None:
 class WorkerPool:
     """A queue of jobs, and threads that run them in the order of submission."""
 
-    def __init__(self, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]) -> None:
+    def __init__(
+        self, name: str, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]
+    ) -> None:
         """`run` gets a claimed job. It may claim more with `next_waiting`, sets the result or the
-        exception of each, and delivers them. It must not raise.
+        exception of each, and delivers them. It must not raise. Metrics have the name.
         """
+        self.name = name
+        self._attributes = {"pool": name}
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._run = run
         self._threads = [
@@ -107,13 +122,18 @@ class WorkerPool:
             thread.start()
 
     def submit(self, job: Job[Any]) -> None:
+        job.set_submitted()
         self._queue.put(job)
+
+    def waiting(self) -> int:
+        """Return how many jobs wait, those that nobody waits for included."""
+        return self._queue.qsize()
 
     def next_waiting(self) -> Job[Any] | None:
         """Claim the next job of the queue, or return None if no job waits."""
         try:
             while (job := self._queue.get_nowait()) is not None:
-                if job.set_running():
+                if self._claim(job):
                     return job
         except Empty:
             return None
@@ -130,5 +150,11 @@ class WorkerPool:
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if job.set_running():
+            if self._claim(job):
                 self._run(self, job)
+
+    def _claim(self, job: Job[Any]) -> bool:
+        if not job.set_running():
+            return False
+        metrics.job_wait.record(job.wait, self._attributes)
+        return True
