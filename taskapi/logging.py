@@ -4,7 +4,7 @@ import time
 from contextvars import ContextVar
 from typing import Literal
 
-from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+from opentelemetry.trace import INVALID_SPAN, format_span_id, format_trace_id, get_current_span
 
 logger = logging.getLogger("taskapi")
 
@@ -21,16 +21,19 @@ class LineFormatter(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 -- the library's name
-        ids = " ".join(f"{name}={value}" for name, value in _trace_context().items())
-        return f"{super().formatMessage(record)} {request_id.get()} {ids}".rstrip()
+        line = f"{super().formatMessage(record)} {request_id.get()}".rstrip()
+        for name, value in trace_context().items():
+            line += f" {name}={value}"
+        return line
 
 
-def _trace_context() -> dict[str, str]:
-    """The ids of the current span, as OpenTelemetry names them in logs, or nothing."""
-    span = get_current_span().get_span_context()
-    if not span.is_valid:
+def trace_context() -> dict[str, str]:
+    """Return the ids of the current span, as OpenTelemetry names them in logs, or nothing."""
+    span = get_current_span()
+    if span is INVALID_SPAN:
         return {}
-    return {"trace_id": format_trace_id(span.trace_id), "span_id": format_span_id(span.span_id)}
+    ids = span.get_span_context()
+    return {"trace_id": format_trace_id(ids.trace_id), "span_id": format_span_id(ids.span_id)}
 
 
 class JsonFormatter(LineFormatter):
@@ -43,7 +46,7 @@ class JsonFormatter(LineFormatter):
         }
         if request_id.get():
             entry["request_id"] = request_id.get()
-        entry |= _trace_context()
+        entry |= trace_context()
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)

@@ -33,15 +33,8 @@ class Job(Generic[T]):
         self._future: asyncio.Future[T] = self.loop.create_future()
         self._complete: Callable[[], None]
         self._running = Lock()
-        self._submitted_at: float
-
-    def set_submitted(self) -> None:
-        self._submitted_at = time.monotonic()
-
-    @property
-    def wait(self) -> float:
-        """Seconds since it was submitted."""
-        return time.monotonic() - self._submitted_at
+        self.submitted_at: float
+        """What the monotonic clock showed."""
 
     def set_running(self) -> bool:
         """Claim the job atomically. Only the first caller gets True."""
@@ -122,7 +115,7 @@ class WorkerPool:
             thread.start()
 
     def submit(self, job: Job[Any]) -> None:
-        job.set_submitted()
+        job.submitted_at = time.monotonic()
         self._queue.put(job)
 
     def waiting(self) -> int:
@@ -133,7 +126,8 @@ class WorkerPool:
         """Claim the next job of the queue, or return None if no job waits."""
         try:
             while (job := self._queue.get_nowait()) is not None:
-                if self._claim(job):
+                if job.set_running():
+                    self._record_wait(job)
                     return job
         except Empty:
             return None
@@ -150,11 +144,9 @@ class WorkerPool:
 
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
-            if self._claim(job):
+            if job.set_running():
+                self._record_wait(job)
                 self._run(self, job)
 
-    def _claim(self, job: Job[Any]) -> bool:
-        if not job.set_running():
-            return False
-        metrics.job_wait.record(job.wait, self._attributes)
-        return True
+    def _record_wait(self, job: Job[Any]) -> None:
+        metrics.job_wait.record(time.monotonic() - job.submitted_at, self._attributes)

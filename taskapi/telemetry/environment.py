@@ -34,6 +34,7 @@ def load_telemetry(version: str) -> Telemetry:
         "tracing": "TRACES" in signals,
         "metrics": "METRICS" in signals,
         "logs": False,  # they would have the messages of exceptions
+        "operation_spans": False,  # they would treble the time that traces take
         "auto_configure": False,
     }
     if not signals:
