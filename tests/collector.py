@@ -29,7 +29,6 @@ class Point:
 
     metric: str
     unit: str
-    is_monotonic: bool
     attributes: Mapping[str, Any]
     value: float
     count: int
@@ -76,7 +75,7 @@ def collect() -> Iterator[Collector]:
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 -- the library's name
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers["Content-Encoding"] == "gzip":
                 body = gzip.decompress(body)
@@ -120,18 +119,15 @@ def _points(request: ExportMetricsServiceRequest) -> Iterator[Point]:
     for resource in request.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
-                monotonic = metric.sum.is_monotonic
                 for number in (*metric.sum.data_points, *metric.gauge.data_points):
                     value = number.as_int or number.as_double
                     labels = _attributes(number.attributes)
-                    yield Point(metric.name, metric.unit, monotonic, labels, value, 0, ())
+                    yield Point(metric.name, metric.unit, labels, value, 0, ())
                 for data in metric.histogram.data_points:
                     bounds = (*data.explicit_bounds, float("inf"))
                     buckets = tuple(zip(bounds, data.bucket_counts, strict=True))
                     labels = _attributes(data.attributes)
-                    yield Point(
-                        metric.name, metric.unit, True, labels, data.sum, data.count, buckets
-                    )
+                    yield Point(metric.name, metric.unit, labels, data.sum, data.count, buckets)
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:

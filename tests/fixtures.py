@@ -36,7 +36,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the developer's variables, files and databases out of the tests."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if name.startswith(PREFIX):
+        if name.startswith((PREFIX, "OTEL_")):
             monkeypatch.delenv(name)
     monkeypatch.setitem(Settings.model_config, "secrets_dir", None)
 

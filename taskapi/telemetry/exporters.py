@@ -33,8 +33,20 @@ class SpanProcessor(BatchSpanProcessor):
             span.set_attribute("url.query", "REDACTED")
 
 
+@contextmanager
+def _variables_reported() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigurationError(f"the OTEL_ variables can't be used: {error}") from None
+
+
 class Exporters:
     def __init__(self, signals: AbstractSet[str], version: str) -> None:
+        """
+        Raises:
+            ConfigurationError: a variable can't be used.
+        """
         defaults = {
             "service.name": "taskapi",
             "service.version": version,
@@ -42,8 +54,9 @@ class Exporters:
         }
         resource = Resource.create(defaults).merge(OTELResourceDetector().detect())
         self._signals = signals
-        self.tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self.meters = MeterProvider(resource=resource, shutdown_on_exit=False)
+        with _variables_reported():
+            self.tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+            self.meters = MeterProvider(resource=resource, shutdown_on_exit=False)
 
     @contextmanager
     def exporting(self) -> Iterator[None]:
@@ -53,16 +66,14 @@ class Exporters:
             ConfigurationError: a variable can't be used.
         """
         components: list[SpanProcessor | PeriodicExportingMetricReader] = []
-        try:
+        with _variables_reported():
             if "TRACES" in self._signals:
                 components.append(processor := SpanProcessor(OTLPSpanExporter()))
                 self.tracers.add_span_processor(processor)
             if "METRICS" in self._signals:
                 components.append(reader := PeriodicExportingMetricReader(OTLPMetricExporter()))
                 self.meters.add_metric_reader(reader)
-        except ValueError as error:
-            raise ConfigurationError(f"the OTEL_ variables can't be used: {error}") from None
-        metrics.use(self.meters)
+                metrics.use(self.meters)
         try:
             yield
         finally:

@@ -55,4 +55,4 @@ def main(rounds: int, other: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(int((sys.argv[1:] or ["7"])[0]), (sys.argv[2:] or [None])[0])
+    main(int(sys.argv[1]) if sys.argv[1:] else 7, sys.argv[2] if sys.argv[2:] else None)
