@@ -29,6 +29,7 @@ class Point:
 
     metric: str
     unit: str
+    is_counter: bool
     attributes: Mapping[str, Any]
     value: float
     count: int
@@ -119,15 +120,17 @@ def _points(request: ExportMetricsServiceRequest) -> Iterator[Point]:
     for resource in request.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
+                is_counter = metric.sum.is_monotonic
                 for number in (*metric.sum.data_points, *metric.gauge.data_points):
                     value = number.as_int or number.as_double
                     labels = _attributes(number.attributes)
-                    yield Point(metric.name, metric.unit, labels, value, 0, ())
+                    yield Point(metric.name, metric.unit, is_counter, labels, value, 0, ())
                 for data in metric.histogram.data_points:
                     bounds = (*data.explicit_bounds, float("inf"))
                     buckets = tuple(zip(bounds, data.bucket_counts, strict=True))
                     labels = _attributes(data.attributes)
-                    yield Point(metric.name, metric.unit, labels, data.sum, data.count, buckets)
+                    numbers = data.sum, data.count, buckets
+                    yield Point(metric.name, metric.unit, is_counter, labels, *numbers)
 
 
 def _attributes(pairs: Any) -> dict[str, Any]:
