@@ -45,8 +45,8 @@ def load_telemetry(version: str) -> Telemetry:
 
 
 def _is_exported(signal: str) -> bool:
-    """Return whether a signal has an exporter. The OTLP exporter is the default one only if an
-    endpoint is set: a service that nobody configured does not look for a collector.
+    """Return whether a signal has an exporter. By default it is OTLP if an endpoint is set, and none
+    otherwise, so that a service without configuration does not look for a collector.
     """
     exporter = _read(f"OTEL_{signal}_EXPORTER")
     endpoint = _read(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
