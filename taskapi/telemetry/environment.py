@@ -45,7 +45,7 @@ def load_telemetry(version: str) -> Telemetry:
 
 
 def _is_exported(signal: str) -> bool:
-    """Return whether a signal has an exporter. By default it is OTLP if an endpoint is set, and none
+    """Return whether a signal has an exporter. The default is OTLP if an endpoint is set, and none
     otherwise, so that a service without configuration does not look for a collector.
     """
     exporter = _read(f"OTEL_{signal}_EXPORTER")
