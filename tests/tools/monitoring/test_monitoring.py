@@ -31,8 +31,14 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def url(collector: Collector, tmp_path: Path) -> Iterator[str]:
-    interval = {"OTEL_METRIC_EXPORT_INTERVAL": "100"}
-    with serve(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url, **interval) as url:
+    """The service, whose requests may wait as long as the test takes."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_METRIC_EXPORT_INTERVAL": "100",
+        "QUEUE_TIMEOUT": str(HANG),
+        "TASKAPI_DATABASE_STATEMENT_TIMEOUT": f"{HANG:.0f}",
+    }
+    with serve(tmp_path, application="tests.faults.app:app", **variables) as url:
         yield url
 
 
@@ -106,15 +112,22 @@ def test_errors_are_alerted(watching: Prometheus, anna: httpx2.Client, tmp_path:
 
 
 def test_a_database_that_is_too_slow_is_alerted(
-    watching: Prometheus, anna: httpx2.Client, tmp_path: Path
+    watching: Prometheus, anna: httpx2.Client, collector: Collector, tmp_path: Path
 ) -> None:
     """A transaction of another process keeps the writer waiting."""
+
+    def begun() -> float:
+        return collector.values("taskapi.database.job.wait", "pool")[("write",)]
+
     with (
         closing(sqlite3.connect(tmp_path / "taskapi.db", isolation_level=None)) as database,
         ThreadPoolExecutor(8) as pool,
     ):
+        before = begun()
         database.execute("BEGIN IMMEDIATE")
-        writes = [pool.submit(create, anna) for _ in range(8)]
+        writes = [pool.submit(create, anna)]
+        wait_until(lambda: begun() > before)  # those that come now are not of the same batch
+        writes += [pool.submit(create, anna) for _ in range(7)]
         waiting = 'taskapi_database_jobs_waiting{pool="write"} > 5'
         wait_for(watching, f"count_over_time(({waiting})[5m:1s]) >= 3")
         database.execute("ROLLBACK")
