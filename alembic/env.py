@@ -3,7 +3,7 @@ import logging
 from alembic import context
 from alembic.ddl.sqlite import SQLiteImpl
 from alembic.operations.batch import ApplyBatchImpl
-from sqlalchemy import Table, text
+from sqlalchemy import Connection, Engine, Table, text
 from sqlmodel import SQLModel, func, select
 
 from taskapi import app  # noqa: F401 -- imports the models, which registers their tables
@@ -68,30 +68,54 @@ def print_sql(url: str) -> None:
 
 
 def upgrade(url: str) -> None:
-    """Run all migrations in one transaction. Concurrent runs wait for each other.
+    """Run all migrations. Concurrent runs wait for each other."""
+    engine = open_engine(url, connections=2, foreign_keys=False)
+    try:
+        if is_postgresql(url):
+            upgrade_postgresql(engine)
+        else:
+            upgrade_sqlite(engine)
+    finally:
+        engine.dispose()
+
+
+def upgrade_sqlite(engine: Engine) -> None:
+    """Run all migrations in one transaction.
 
     SQLite changes a table by creating a new one and dropping the old one. Enforced foreign keys
     would then delete the rows that refer to it, and are turned off.
+    """
+    with engine.execution_options(begin="IMMEDIATE").begin() as connection:
+        run_migrations(connection)
+
+
+def upgrade_postgresql(engine: Engine) -> None:
+    """Run each migration in a transaction, so that none holds the locks of the ones before.
+
+    Another transaction holds the advisory lock. A session's own would outlive it in a pooler.
 
     Raises:
-        ConfigurationError: PostgreSQL's database has another encoding than UTF-8.
+        ConfigurationError: the database has another encoding than UTF-8.
     """
-    engine = open_engine(url, foreign_keys=False).execution_options(begin="IMMEDIATE")
-    try:
-        with engine.begin() as connection:
-            if is_postgresql(url):
-                encoding = connection.execute(text("SHOW server_encoding")).scalar()
-                if encoding != "UTF8":
-                    raise ConfigurationError(
-                        f"the database's encoding must be UTF8, and is {encoding}"
-                    )
-                connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
-            context.configure(
-                connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True
-            )
-            context.run_migrations()
-    finally:
-        engine.dispose()
+    with engine.begin() as lock, engine.connect() as connection:
+        encoding = lock.execute(text("SHOW server_encoding")).scalar()
+        if encoding != "UTF8":
+            raise ConfigurationError(f"the database's encoding must be UTF8, and is {encoding}")
+        lock.execute(select(func.pg_advisory_xact_lock(LOCK)))
+        # It also ends the snapshot, for which CREATE INDEX CONCURRENTLY would wait.
+        lock.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        run_migrations(connection)
+
+
+def run_migrations(connection: Connection) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        render_as_batch=True,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 run()

@@ -24,11 +24,8 @@ from taskapi.http.middleware import (
 )
 from taskapi.http.openapi import HEADERS, DocumentedAPI
 from taskapi.http.pagination import Cursors
-from taskapi.http.request_limits import (
-    BodyLimitMiddleware,
-    HeadLimitMiddleware,
-    UpgradeMiddleware,
-)
+from taskapi.http.request_limits import BodyLimitMiddleware, HeadLimitMiddleware
+from taskapi.http.upgrades import UpgradeMiddleware
 from taskapi.pages.router import router as pages_router
 from taskapi.rate_limit import RateLimiter, Throttle
 from taskapi.security.access_tokens import AccessTokens
@@ -47,10 +44,13 @@ VERSION = "2.0.0"
 DESCRIPTION = "Register with `POST /users`, then log in with **Authorize** and try the calls out."
 
 TAGS = [
-    {"name": "auth", "description": "Logging in and out (OAuth 2.0), and one's own logins."},
-    {"name": "users", "description": "Accounts: seen by everyone logged in, changed by their own."},
-    {"name": "tasks", "description": "Tasks: seen and changed by their owner only."},
-    {"name": "health", "description": "Whether the service runs, for those who run it."},
+    {"name": "auth", "description": "Logging in and out (OAuth 2.0), and your sessions."},
+    {
+        "name": "users",
+        "description": "Accounts: visible to all logged-in users, changed by their owner only.",
+    },
+    {"name": "tasks", "description": "Tasks: visible to their owner only."},
+    {"name": "health", "description": "Health checks for operators."},
 ]
 
 CROSS_ORIGIN_HEADERS = (

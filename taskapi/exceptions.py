@@ -1,16 +1,7 @@
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Self
 
-from pydantic import Field
-from sqlmodel import SQLModel
-
-from taskapi.models import DocstringMixin, Text
-
-# An answer stays small, even if the request has thousands of unknown fields with long names.
-MAX_ERRORS = 20
-MAX_POINTER = 200
-
-Part = Literal["path", "query", "header", "body"]
+from taskapi.models import ErrorItem, RequestPart
 
 PROBLEMS: dict[str, type["Problem"]] = {}
 """Every kind of problem, by its slug."""
@@ -146,7 +137,7 @@ class RegistrationClosed(Problem, status=403, slug="registration-closed"):
 class NotFound(Problem, status=404, slug="not-found"):
     title = "Not found"
     description = "There is nothing at this address, or the caller is not allowed to see it."
-    advice = "Check the path and the id. Tasks and sessions are visible to their owner only."
+    advice = "Check the path and the id. Private resources are visible to their owner only."
 
 
 class MethodNotAllowed(Problem, status=405, slug="method-not-allowed"):
@@ -185,19 +176,6 @@ class UnsupportedMediaType(Problem, status=415, slug="unsupported-media-type"):
     advice = "Send JSON with the header `Content-Type: application/json`."
 
 
-class ErrorItem(DocstringMixin, SQLModel):
-    """One thing that is wrong with a request."""
-
-    model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
-
-    part: Part = Field(serialization_alias="in", examples=["body"])
-    """The part of the request: `path`, `query`, `header` or `body`."""
-    pointer: Text = Field(max_length=MAX_POINTER, examples=["/title"])
-    """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
-    detail: Text = Field(max_length=500, examples=["This is required."])
-    """What is wrong there."""
-
-
 class InvalidRequest(Problem, status=422, slug="invalid-request"):
     title = "Invalid request"
     description = "The path, query, headers or body are not what the operation accepts."
@@ -215,7 +193,7 @@ class InvalidRequest(Problem, status=422, slug="invalid-request"):
         self.errors = errors
 
     @classmethod
-    def at(cls, part: Part, pointer: str, detail: str) -> Self:
+    def at(cls, part: RequestPart, pointer: str, detail: str) -> Self:
         return cls(ErrorItem(part=part, pointer=pointer, detail=detail))
 
 

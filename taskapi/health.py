@@ -5,9 +5,9 @@ from sqlmodel import Field, SQLModel
 
 from taskapi.database import migrations
 from taskapi.deps import DatabaseDep
-from taskapi.http.routes import OperationRoute
+from taskapi.http.routes import StrictQueryRoute
 
-router = APIRouter(tags=["health"], route_class=OperationRoute)
+router = APIRouter(tags=["health"], route_class=StrictQueryRoute)
 
 
 class Health(SQLModel):

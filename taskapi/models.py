@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Self, TypeVar, cast
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from fastapi import Path
 from pydantic import (
@@ -189,6 +189,26 @@ class VersionedModel(ResponseModel):
     @property
     def etag(self) -> str:
         return f'"{self.version}"'
+
+
+# An answer stays small, even if the request has thousands of unknown fields with long names.
+MAX_ERRORS = 20
+MAX_POINTER = 200
+
+RequestPart = Literal["path", "query", "header", "body"]
+
+
+class ErrorItem(DocstringMixin, SQLModel):
+    """One thing that is wrong with a request."""
+
+    model_config = {"serialize_by_alias": True, "use_attribute_docstrings": True}
+
+    part: RequestPart = Field(serialization_alias="in", examples=["body"])
+    """The part of the request: `path`, `query`, `header` or `body`."""
+    pointer: Text = Field(max_length=MAX_POINTER, examples=["/title"])
+    """JSON pointer (RFC 6901) into that part. It is empty for the whole part."""
+    detail: Text = Field(max_length=500, examples=["This is required."])
+    """What is wrong there."""
 
 
 T = TypeVar("T")

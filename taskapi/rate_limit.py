@@ -138,8 +138,8 @@ class Throttle:
             if not await self._limiter.test(limit, self._key(key)):
                 await self._refuse(limit, key)
 
-    async def has_room(self, key: str, events: int) -> bool:
-        """Return whether so many more events are within the limits. Nothing is counted."""
+    async def allows(self, key: str, events: int) -> bool:
+        """Return whether the limits allow so many more events. Nothing is counted."""
         tests = [await self._limiter.test(limit, self._key(key), events) for limit in self._limits]
         return all(tests)
 

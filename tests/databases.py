@@ -9,7 +9,7 @@ import tempfile
 from importlib.metadata import distribution
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sqlalchemy import Row, text
 
@@ -98,8 +98,12 @@ class PostgreSQL:
         return execute(self.url("postgres"), statement, **parameters)
 
     def psql(self, url: str, script: Path, **variables: str) -> None:
-        """Run a script for psql, with variables of the environment."""
-        self._run("psql", "--quiet", f"--file={script}", url, **variables)
+        """Run a script for psql, with variables of the environment.
+
+        The user of the server may not be able to read the script's folder.
+        """
+        with script.open("rb") as lines:
+            self._run("psql", "--quiet", "--file=-", url, stdin=lines, **variables)
 
     def start(self) -> None:
         self._run("pg_ctl", "start", "--wait", f"--log={self.folder}/log")
@@ -108,12 +112,15 @@ class PostgreSQL:
         """Stop as a crash does."""
         self._run("pg_ctl", "stop", "--mode=immediate")
 
-    def _run(self, command: str, *options: str, **variables: str) -> None:
+    def _run(
+        self, command: str, *options: str, stdin: BinaryIO | None = None, **variables: str
+    ) -> None:
         subprocess.run(
             [self._commands / command, *options],
             env={**os.environ, "PGDATA": f"{self.folder}/data", **variables},
             user=self._user,
             cwd=self.folder,
+            stdin=stdin,
             stdout=subprocess.DEVNULL,
             check=True,
         )

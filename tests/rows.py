@@ -1,9 +1,25 @@
-"""Many rows at once, which going through the service would take too long for."""
+"""Rows that do not come from requests: those of older releases, and many at once."""
 
+from alembic import command
+
+from taskapi.database import migrations
 from taskapi.tasks.models import TaskStatus
 from tests.databases import execute
+from tests.server import ROOT
 
 MOMENT = "2026-01-01 00:00:00"
+
+
+def fill_released(url: str, revision: str) -> None:
+    """Migrate an empty database to a revision, with the rows of the newest release before it."""
+    config = migrations.config_for(url)
+    earlier = migrations.REVISIONS[migrations.REVISIONS.index(revision) :]
+    files = (ROOT / "tests/released" / f"{each}.sql" for each in earlier)
+    file = next(file for file in files if file.exists())
+    command.upgrade(config, file.stem)
+    for statement in file.read_text().split(";\n"):
+        execute(url, statement.replace(":", r"\:"))
+    command.upgrade(config, revision)
 
 
 def fill_users(url: str, count: int) -> None:

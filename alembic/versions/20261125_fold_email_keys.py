@@ -26,6 +26,8 @@ def upgrade() -> None:
 
     If accounts would then have the same key, nothing is changed, and the error names them.
     """
+    if op.get_context().dialect.name == "postgresql":
+        create_trigger()
     if context.is_offline_mode():
         stop_if_keys_change()
         return
@@ -49,6 +51,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("DROP FUNCTION IF EXISTS fold_email_key CASCADE")
     if context.is_offline_mode():
         stop_if_keys_change()
         return
@@ -88,3 +92,15 @@ def fold(text: str) -> str:
 def fold_character(character: str) -> str:
     folded = character.casefold()
     return folded if len(folded) == 1 else character.lower()
+
+
+def create_trigger() -> None:
+    """Fold the letters for which processes of release 1.0 write other keys."""
+    op.execute(
+        "CREATE FUNCTION fold_email_key() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "NEW.email_key := translate(NEW.email_key, 'ςſµϐϑϕϖϰϱϵ', 'σsμβθφπκρε'); RETURN NEW; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER fold_email_key BEFORE INSERT OR UPDATE ON users "
+        "FOR EACH ROW EXECUTE FUNCTION fold_email_key()"
+    )

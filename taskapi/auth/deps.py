@@ -37,7 +37,9 @@ class CurrentUser:
         Raises:
             Unauthorized: the session has ended.
         """
-        return await self._database.read_for(self.user_id, self._run, guard_session, work, args)
+        return await self._database.read_for(
+            self.user_id, self._check_and_run, guard_session, work, args
+        )
 
     async def write(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `Database.write`. The session does not end before the commit.
@@ -45,19 +47,19 @@ class CurrentUser:
         Raises:
             Unauthorized: the session has ended; nothing was written.
         """
-        return await self._database.write(self._run, lock_session, work, args)
+        return await self._database.write(self._check_and_run, lock_session, work, args)
 
     async def write_once(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
-        """Do the same as `write`, but as `Database.write_once`."""
-        return await self._database.write_once(self._run, lock_session, work, args)
+        """Do the same as `Database.write_once`. The session is checked as in `write`."""
+        return await self._database.write_once(self._check_and_run, lock_session, work, args)
 
     async def write_account(self, work: Callable[[Connection, *Args], T], *args: *Args) -> T:
         """Do the same as `write`, for a change of the account or its sessions. Such changes of one
         account are made one after another.
         """
-        return await self._database.write(self._run, lock_account, work, args)
+        return await self._database.write(self._check_and_run, lock_account, work, args)
 
-    def _run(
+    def _check_and_run(
         self,
         connection: Connection,
         check: Callable[[Connection, AccessToken, int], None],

@@ -26,20 +26,20 @@ Url = Annotated[str, Field(max_length=2000, json_schema_extra={"format": "uri"})
 
 class GrantType(NamedEnum):
     PASSWORD = "password"  # noqa: S105 -- a kind of grant, not a secret
-    REFRESH_TOKEN = "refresh_token"  # noqa: S105 -- the same
+    REFRESH_TOKEN = "refresh_token"  # noqa: S105 -- a kind of grant, not a secret
 
 
 class _Member:
     """Describes a constant as a member of `GrantType`.
 
-    Generators that merge the forms of the grants would otherwise keep one of the constants only.
+    Generators that merge the forms of the grants would otherwise keep only one of the constants.
     """
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         constant = handler(schema)["const"]
-        # The handler makes a reference of what is in another schema.
+        # Of a schema inside another one, the handler makes a reference.
         enumeration = core_schema.chain_schema([TypeAdapter(GrantType).core_schema])
         return {**handler(enumeration), "const": constant}
 

@@ -22,7 +22,7 @@ from taskapi.exceptions import (
 from taskapi.http.openapi import FORM
 from taskapi.http.problem_details import ProblemDetails, respond
 from taskapi.http.request_limits import UnacceptableBody
-from taskapi.http.routes import Handler, OperationRoute
+from taskapi.http.routes import Handler, StrictQueryRoute
 from taskapi.models import MAX_FIELDS, Text
 
 BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
@@ -64,7 +64,7 @@ class TokenProblemDetails(ProblemDetails):
         return super().build(kind, detail, instance, error | dict(members), root_path)
 
 
-class OAuth2Route(OperationRoute):
+class OAuth2Route(StrictQueryRoute):
     """A route whose errors are OAuth 2.0 error responses as well."""
 
     problem_model: ClassVar = TokenProblemDetails

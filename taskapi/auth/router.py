@@ -25,7 +25,7 @@ from taskapi.deps import (
 from taskapi.http.openapi import with_headers
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
-from taskapi.http.routes import OperationRoute
+from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import base_url
 from taskapi.models import PathId
 from taskapi.rate_limit import client_address
@@ -36,8 +36,8 @@ from taskapi.security.refresh_tokens import RefreshToken
 router = APIRouter(tags=["auth"])
 
 oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
-session_router = APIRouter(prefix="/auth/sessions", route_class=OperationRoute)
-metadata = APIRouter(prefix="/.well-known", route_class=OperationRoute)
+session_router = APIRouter(prefix="/auth/sessions", route_class=StrictQueryRoute)
+metadata = APIRouter(prefix="/.well-known", route_class=StrictQueryRoute)
 
 
 @oauth2.post(

@@ -29,7 +29,7 @@ from taskapi.users.models import Password, User, UserCreate
 Action = Callable[[Settings, Namespace], None]
 
 BATCH_SIZE = 1000
-"""Accounts in memory at once."""
+"""Number of accounts in memory at once."""
 
 ASKS = "The password is asked for twice, or read from standard input if that is not a terminal."
 
@@ -76,7 +76,7 @@ def register(add_parser: Callable[..., ArgumentParser]) -> None:
         create,
         add("set-password", _set_password, "set a password", f"This ends all sessions. {ASKS}"),
         add("end-sessions", _end_sessions, "end all sessions of an account", "The tasks stay."),
-        add("delete", _delete, "delete an account", "Its tasks and sessions are deleted too."),
+        add("delete", _delete, "delete an account", "All its data are deleted too."),
     ):
         with_email.add_argument("email", help="the e-mail of the account")
 
@@ -157,7 +157,7 @@ def _open(settings: Settings) -> Iterator[Engine]:
 def _read_password() -> str:
     """
     Raises:
-        AccountsError: there is none, or the second one is another.
+        AccountsError: there is no password, or the second one differs from the first.
     """
     try:
         if sys.stdin.isatty():

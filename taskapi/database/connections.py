@@ -55,7 +55,7 @@ class Connection:
     def __init__(
         self, engine: Engine, statements: dict[object, PreparedStatement], *, writes: bool
     ) -> None:
-        """`statements` has those that were compiled before. `writes` tells whether transactions may
+        """`statements` keeps the compiled statements. `writes` tells whether transactions may
         write.
         """
         self._dialect = engine.dialect
@@ -71,20 +71,29 @@ class Connection:
         self._in_transaction = False
         self._has_executed = False
         self._used_at = -math.inf
+        self.is_busy = False
+        """Whether a function runs."""
         self.is_fresh = True
-        """Whether no function has returned yet."""
+        """Whether the connection has not been used successfully yet."""
 
     def transact(self, function: Callable[["Connection"], T], *, begin: bool) -> T:
         """Run a function in a transaction, and commit. If it raises, its changes are rolled back.
 
         With `begin` false, there is no transaction until the function begins one: it does so unless
-        it executes one statement only. After a pause, a function that may write gets one anyway. It
-        could not be repeated if the connection was lost meanwhile.
+        it executes one statement only. After a pause, in which the connection may have been lost, a
+        function that may write gets one anyway: without it, the function could not be repeated.
 
         Raises:
             DBAPIError: `connection_invalidated` tells whether the connection is lost. The error of
                 a commit has no statement.
         """
+        self.is_busy = True
+        try:
+            return self._transact(function, begin=begin)
+        finally:
+            self.is_busy = False
+
+    def _transact(self, function: Callable[["Connection"], T], *, begin: bool) -> T:
         self._guard = None
         self._has_executed = self._in_transaction = False
         pause = time.monotonic() - self._used_at
@@ -134,8 +143,8 @@ class Connection:
             raise self._wrapped(error, "BEGIN") from error
 
     def guard(self, guard: Guard) -> None:
-        """Check a condition with each statement of this transaction, or with the first one if the
-        transaction may write: then the condition's statement locks what makes it true.
+        """Check a condition with each statement of this transaction. If the transaction may write,
+        only the first statement checks it, and locks the row that makes it true.
         """
         self._guard = guard
 
@@ -165,7 +174,7 @@ class Connection:
         columns = tuple(values) if isinstance(statement, Insert | Update) else None
         key = statement, columns
         prepared = self._statements.get(key) or self._prepare(key, statement, columns)
-        return self._run(prepared, values)
+        return self._execute_prepared(prepared, values)
 
     def _check(self, guard: Guard) -> None:
         if self._execute(guard.statement, guard.values).one_or_none() is None:
@@ -176,7 +185,7 @@ class Connection:
     ) -> Result:
         key = statement, guard.statement
         prepared = self._statements.get(key) or self._prepare(key, guard.add_to_select(statement))
-        result = self._run(prepared, {**values, **guard.values})
+        result = self._execute_prepared(prepared, {**values, **guard.values})
         rows = result.all()
         if not rows:
             self._check(guard)
@@ -196,7 +205,7 @@ class Connection:
                 else guard.add_to_update(statement)
             )
             prepared = self._prepare(key, guarded, columns)
-        result = self._run(prepared, {**values, **guard.values})
+        result = self._execute_prepared(prepared, {**values, **guard.values})
         if result.rowcount == 0:
             self._check(guard)
         return result
@@ -208,7 +217,9 @@ class Connection:
         self._statements[key] = prepared
         return prepared
 
-    def _run(self, prepared: PreparedStatement, values: Mapping[str, object]) -> Result:
+    def _execute_prepared(
+        self, prepared: PreparedStatement, values: Mapping[str, object]
+    ) -> Result:
         try:
             return Result(self._driver.execute(prepared.sql, prepared.parameters(values)), prepared)
         except Exception as error:
@@ -229,7 +240,7 @@ class Connection:
         self._pooled.close()
 
     def invalidate(self) -> None:
-        """Close it without a word to the database, which may not answer."""
+        """Close the connection without telling the database, which may not respond."""
         self._pooled.invalidate()
 
     def _wrapped(self, error: Exception, sql: str | None) -> Exception:

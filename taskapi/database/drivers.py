@@ -1,4 +1,4 @@
-"""What the connections of both drivers have in common, and their errors."""
+"""The interface that the connections of both drivers share, and their errors."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -39,7 +39,7 @@ class Driver(Protocol):
 
 
 def wrap_error(error: Exception, sql: str | None, *, is_lost: bool = False) -> Exception:
-    """Return SQLAlchemy's error for the driver's, and other errors as they are."""
+    """Wrap a driver's error in SQLAlchemy's. Other errors are returned unchanged."""
     for kind in type(error).__mro__:
         if wrapper := DBAPI_ERRORS.get(kind.__name__):
             return wrapper(sql, None, error, connection_invalidated=is_lost)

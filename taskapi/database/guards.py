@@ -7,13 +7,13 @@ from sqlalchemy import Executable, Insert, Select, Update, bindparam, select
 class Guard(NamedTuple):
     """A condition of a transaction: the statement finds a row, or the error is raised.
 
-    The condition, once false, must stay false. If it is true, it was true for a statement that ran
-    before the check. So both take one trip to the database: the check is a part of the statement,
-    and comes after a statement that found nothing.
+    The condition must stay false once it is false: if it is true, it was true for all statements
+    that ran before. The check is therefore a part of each statement, and takes no trip to the
+    database of its own, except after a statement that found nothing.
     """
 
     statement: Select[Any]
-    """Its parameters must not have the names of other parameters with other values."""
+    """A parameter that a guarded statement has too must have the same value there."""
     values: Mapping[str, object]
     error: Callable[[], Exception]
 

@@ -35,6 +35,8 @@ class ThreadConnections:
         connection.invalidate()
 
     def close(self) -> None:
-        for connection in self._all:
-            connection.close()
+        """Close the connections, except those that execute a statement, which could block."""
+        for connection in list(self._all):
+            if not connection.is_busy:
+                connection.close()
         self._engine.dispose()

@@ -100,13 +100,13 @@ class WorkerPool:
     def __init__(
         self, name: str, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]
     ) -> None:
-        """`run` gets a claimed job. It may claim more with `next_waiting`, sets the result or the
+        """`run` gets a running job. It may take more with `next_waiting`, sets the result or the
         exception of each, and delivers them. It must not raise. Metrics have the name.
         """
         self.name = name
         self._attributes = {"pool": name}
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
-        self._run = run
+        self._run_job = run
         self._threads = [
             Thread(target=self._work, name="taskapi-database", daemon=True)
             for _ in range(max_workers)
@@ -146,7 +146,7 @@ class WorkerPool:
         while (job := self._queue.get()) is not None:
             if job.set_running():
                 self._record_wait(job)
-                self._run(self, job)
+                self._run_job(self, job)
 
     def _record_wait(self, job: Job[Any]) -> None:
         metrics.job_wait.record(time.monotonic() - job.submitted_at, self._attributes)

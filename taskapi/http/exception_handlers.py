@@ -9,10 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from taskapi.exceptions import (
-    MAX_ERRORS,
-    MAX_POINTER,
     ContentTooLarge,
-    ErrorItem,
     InvalidRequest,
     MethodNotAllowed,
     NotFound,
@@ -23,6 +20,7 @@ from taskapi.http.etags import NotModified
 from taskapi.http.messages import describe
 from taskapi.http.problem_details import respond
 from taskapi.http.request_limits import UnacceptableBody
+from taskapi.models import MAX_ERRORS, MAX_POINTER, ErrorItem
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 """The methods of RFC 9110 and RFC 5789 that routes of this service have."""
@@ -71,7 +69,7 @@ def error_items(errors: Iterable[Any]) -> list[ErrorItem]:
 
 
 def _pointer(location: Iterable[str | int]) -> str:
-    """Make a JSON pointer (RFC 6901). It is printable and short, as clients choose its names."""
+    """Make a JSON pointer (RFC 6901), printable and short even if the client's names are not."""
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in location)
     pointer = "".join("/" + step for step in steps)[:MAX_POINTER]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in pointer)

@@ -10,14 +10,8 @@ from pydantic import Field
 from sqlmodel import SQLModel
 from starlette.responses import JSONResponse
 
-from taskapi.exceptions import (
-    MAX_ERRORS,
-    ErrorItem,
-    InvalidRequest,
-    Problem,
-    RetryableProblem,
-)
-from taskapi.models import DocstringMixin, Text
+from taskapi.exceptions import InvalidRequest, Problem, RetryableProblem
+from taskapi.models import MAX_ERRORS, DocstringMixin, ErrorItem, Text
 from taskapi.telemetry.metrics import metrics
 
 ProblemKind = type[Problem]

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class OperationRoute(APIRoute):
+class StrictQueryRoute(APIRoute):
     """A route that refuses every query if its operation has no query parameters.
 
     Other operations have a model of all their parameters, which forbids others, as `PageParams`.

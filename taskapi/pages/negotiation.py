@@ -29,7 +29,7 @@ def choose_language(request: Request, languages: Sequence[str]) -> str:
 
 
 def _weights(request: Request, name: str) -> dict[str, float]:
-    """The members of a field, in lower case. Malformed ones are left out."""
+    """The members of a header field, in lower case. Malformed ones are left out."""
     members = ",".join(request.headers.getlist(name)).lower().split(",")
     found = (MEMBER.fullmatch(member) for member in members)
     return {match[1]: float(match[2] or 1) for match in found if match}

@@ -79,7 +79,7 @@ def _texts(kind: ProblemKind, language: str) -> Texts:
 
 
 def _html(text: str) -> str:
-    """What stands in backticks is code."""
+    """Text in backticks becomes code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 

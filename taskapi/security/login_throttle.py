@@ -75,7 +75,7 @@ class LoginThrottle:
         attempts = self._addresses.setdefault(address, _Attempts())
         async with attempts.changed:
             await self._address.test(address)
-            while attempts.count and not await self._address.has_room(address, attempts.count + 1):
+            while attempts.count and not await self._address.allows(address, attempts.count + 1):
                 await attempts.changed.wait()
                 await self._address.test(address)
             attempts.count += 1

@@ -88,7 +88,7 @@ class Passwords:
         if password.lower() in self._common:
             detail = "This password is one of the most common ones. Choose another."
             raise InvalidRequest.at("body", "/password", detail)
-        return await self._run(lambda: self._hasher.hash(password))
+        return await self._run_in_pool(lambda: self._hasher.hash(password))
 
     async def verify(self, password: str, password_hash: str | None) -> Verification:
         """Compare a password with a hash. Without a hash, match nothing.
@@ -99,7 +99,7 @@ class Passwords:
         Raises:
             Unavailable: too many passwords are waiting to be hashed.
         """
-        return await self._run(lambda: self._verify(_normalize(password), password_hash))
+        return await self._run_in_pool(lambda: self._verify(_normalize(password), password_hash))
 
     def _verify(self, password: str, password_hash: str | None) -> Verification:
         if password_hash:
@@ -110,7 +110,7 @@ class Passwords:
             self._hasher.verify_and_update(password, decoy)
         return Verification(matches=False, new_hash=None)
 
-    async def _run(self, work: Callable[[], T]) -> T:
+    async def _run_in_pool(self, work: Callable[[], T]) -> T:
         pending = self._pending
         full = pending[ALL] >= self._most_pending
         if full or any(pending[client] >= self._most_per_client for client in self._clients):

@@ -9,7 +9,7 @@ from taskapi.http.idempotency import IdempotencyKey
 from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
-from taskapi.http.routes import OperationRoute
+from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import path_of
 from taskapi.models import PathId
 from taskapi.tasks import service
@@ -22,7 +22,7 @@ from taskapi.tasks.models import (
 )
 from taskapi.tasks.queries import sort_value
 
-router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=OperationRoute)
+router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictQueryRoute)
 
 IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanwhile."
 

@@ -14,7 +14,7 @@ _WITH_ID = col(User.id) == bindparam("user_id")
 _USERS: Select[Any] = select(User).options(
     defer(attribute(User.email_key)), defer(attribute(User.password_hash))
 )
-"""All columns but those that only serve to log in."""
+"""All columns except those that only serve to log in."""
 
 SELECT_USER = _USERS.where(_WITH_ID)
 LOCK_USER_WITH_KEY = _USERS.where(col(User.email_key) == bindparam("key")).with_for_update(

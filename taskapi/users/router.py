@@ -23,7 +23,7 @@ from taskapi.http.etags import (
 from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf, PageParams
 from taskapi.http.raises import raises
-from taskapi.http.routes import OperationRoute
+from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import path_of
 from taskapi.models import PathId
 from taskapi.rate_limit import Throttle, client_address
@@ -32,7 +32,7 @@ from taskapi.users import service
 from taskapi.users.models import UserCreate, UserPatch, UserPublic, UserReplace, VersionedUser
 
 
-class UserRoute(OperationRoute):
+class UserRoute(StrictQueryRoute):
     """A route that does not take `me` for an id.
 
     Otherwise PUT /users/me would match PUT /users/{user_id} and be a 422 instead of a 405.
@@ -165,7 +165,7 @@ async def update_user(
     status_code=204,
     summary="Delete your account",
     description=(
-        "All its tasks and sessions are deleted too.\n\n"
+        "Everything that belongs to it is deleted too.\n\n"
         "This needs a session that was started in the last 15 minutes."
     ),
 )

@@ -135,7 +135,7 @@ def delete_user(
 
 
 def lock_user(connection: Connection, email: str) -> VersionedUser:
-    """Return the account of an e-mail in any spelling, after all other changes of the account.
+    """Lock the account with this e-mail, in any spelling. Other changes of it end first, or wait.
 
     Raises:
         NotFound: there is no such account.

@@ -1,5 +1,6 @@
 """In a fresh clone of what is committed, the commands of the README print what it shows."""
 
+import json
 import os
 import re
 import signal
@@ -104,3 +105,13 @@ def test_the_filter_keeps_addresses_out_of_the_lock(clone: Path) -> None:
     run("uv lock", clone)
     assert "://" in (clone / "uv.lock").read_text()
     assert run("git add uv.lock && git diff --cached --stat", clone) == ""
+
+
+def test_the_bill_of_materials_has_the_packages_of_the_image(clone: Path) -> None:
+    page = (ROOT / "docs/containers.md").read_text()
+    run(blocks(section(page, "Bill of materials"), "sh")[0], clone)
+    bill = json.loads((clone / "taskapi.cdx.json").read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    names = {component["name"] for component in bill["components"]}
+    assert {"fastapi", "psycopg", "redis"} <= names
+    assert "pytest" not in names

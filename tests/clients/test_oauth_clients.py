@@ -22,7 +22,7 @@ def account(url: str) -> None:
 
 @pytest.mark.usefixtures("node")
 def test_openid_client(tmp_path: Path, url: str) -> None:
-    """It reads errors only where they are as RFC 6749 defines them."""
+    """It reads errors only in the format of RFC 6749."""
     shutil.copy(SESSIONS / "oauth.mjs", tmp_path)
     assert run(tmp_path, "node", "oauth.mjs", url, EMAIL, PASSWORD).splitlines() == [
         "400 invalid_grant: The e-mail or the password is wrong.",

@@ -1,4 +1,4 @@
-"""Accounts by command, beside the running service."""
+"""The `accounts` command, while the service runs."""
 
 import io
 import sys
@@ -63,7 +63,7 @@ def answer_prompts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[str]],
     return answer_prompts
 
 
-def test_a_created_account_is_as_a_registered_one(client: TestClient, run: Run) -> None:
+def test_a_created_account_is_like_a_registered_one(client: TestClient, run: Run) -> None:
     said = run("create", "Анна@ПРИМЕР.рф", "--name", " Анна ")
     anna = Api(client, 0, "анна@пример.рф", log_in(client, "анна@пример.рф"))
     user = anna.get("/users/me").json()
@@ -127,7 +127,7 @@ def test_the_end_of_the_line_is_not_part_of_the_password(anna: Api, run: Run, en
 
 
 @pytest.mark.one_database
-def test_a_terminal_is_asked_twice(
+def test_a_terminal_is_prompted_twice(
     anna: Api, run: Run, answer_prompts: Callable[[Iterable[str]], None]
 ) -> None:
     answer_prompts([NEW, NEW])

@@ -1,6 +1,7 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from alembic import command
 from alembic.operations.ops import AlterColumnOp, MigrationScript, ModifyTableOps
 from alembic.script import ScriptDirectory
 from fastapi.testclient import TestClient
-from sqlalchemy import String
+from sqlalchemy import String, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
@@ -23,7 +24,8 @@ from taskapi.tasks.service import search_columns
 from tests.api import Api
 from tests.databases import execute, schema
 from tests.fixtures import SECRET_KEY
-from tests.server import ROOT
+from tests.rows import fill_released
+from tests.waiting import HANG, wait_until
 
 Start = Callable[[Settings], TestClient]
 CreateDatabase = Callable[[], str]
@@ -64,13 +66,8 @@ def test_every_migration_goes_down_and_up_again(create_database: CreateDatabase)
 def test_rows_of_every_release_are_migrated(
     create_database: CreateDatabase, settings: Settings, start: Start, revision: str
 ) -> None:
-    """A new migration needs rows in `tests/released`, made by hand for the tables as they are."""
     url = create_database()
-    config = migrations.config_for(url)
-    command.upgrade(config, revision)
-    rows = (ROOT / "tests" / "released" / f"{revision}.sql").read_text()
-    for statement in rows.split(";\n"):
-        execute(url, statement.replace(":", r"\:"))
+    fill_released(url, revision)
     if is_postgresql(url):
         execute(url, "SELECT setval('tasks_id_seq', 6)")
     migrations.upgrade(url)
@@ -83,7 +80,7 @@ def test_rows_of_every_release_are_migrated(
         "Купить хлеб"
     ]
     assert anna.create_task()["id"] == 7
-    command.downgrade(config, revision)
+    command.downgrade(migrations.config_for(url), revision)
     assert execute(url, "SELECT count(*) FROM tasks") == [(3,)]
 
 
@@ -173,6 +170,57 @@ def test_texts_with_yo_are_folded_again(create_database: CreateDatabase) -> None
     assert execute(url, "SELECT * FROM tasks ORDER BY id") == before
     with pytest.raises(ConfigurationError):
         command.downgrade(config, "c52f09a83d17:8d41c07e6b25", sql=True)
+
+
+@pytest.mark.database("postgresql")
+def test_a_migration_that_waits_blocks_no_other_row(create_database: CreateDatabase) -> None:
+    """The one that folds ё waits for a row that a request has locked."""
+    url = create_database()
+    command.upgrade(migrations.config_for(url), "f9fc616a0d47")
+    insert_user(url, 1, "anna@example.com")
+    insert = (
+        "INSERT INTO tasks (title, description, status, user_id, created_at, updated_at, version,"
+        " title_key, search_text) SELECT 'Ё', '', 'новая', 1, now(), now(), 1, 'ё', 'ё'"
+        " FROM generate_series(1, 1500)"
+    )
+    execute(url, insert)
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND query LIKE 'UPDATE tasks%'"
+    )
+    engine = open_engine(url)
+    with ThreadPoolExecutor() as pool:
+        with engine.begin() as request:
+            request.execute(text("SELECT 1 FROM tasks WHERE id = 1500 FOR UPDATE"))
+            migration = pool.submit(migrations.upgrade, url)
+            wait_until(lambda: migration.done() or execute(url, waiting) == [(1,)])
+            impatient = f"{url}&options=-c%20lock_timeout%3D1"
+            execute(impatient, "UPDATE users SET name = 'Anna'")
+            execute(impatient, "UPDATE tasks SET version = 2 WHERE id = 1")
+        migration.result()
+    engine.dispose()
+    assert execute(url, "SELECT count(*) FROM tasks WHERE search_text = 'е'") == [(1500,)]
+
+
+@pytest.mark.database("postgresql")
+def test_a_migration_can_create_an_index_concurrently(
+    create_database: CreateDatabase, tmp_path: Path
+) -> None:
+    url = f"{create_database()}&options=-c%20lock_timeout%3D{HANG:.0f}s"
+    script = tmp_path / "change.py"
+    script.write_text(
+        "from alembic import op\n"
+        "revision = 'change'\n"
+        f"down_revision = {REVISIONS[0]!r}\n"
+        "def upgrade():\n"
+        "    with op.get_context().autocommit_block():\n"
+        "        op.create_index('more', 'tasks', ['version'], postgresql_concurrently=True)\n"
+    )
+    config = migrations.config_for(url)
+    versions = ScriptDirectory.from_config(config).versions
+    config.set_main_option("version_locations", f"{versions}:{tmp_path}")
+    command.upgrade(config, "change")
+    assert "INDEX more ON" in str(schema(url))
 
 
 @pytest.mark.own_database

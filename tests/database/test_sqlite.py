@@ -4,11 +4,13 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from taskapi.database import core, sqlite
 from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.database.engines import open_engine
@@ -131,3 +133,29 @@ def test_a_statement_that_takes_too_long_is_interrupted(anna: Api, settings: Set
     asyncio.run(run())
     database.close()
     assert anna.get("/tasks").json() == [task]
+
+
+def test_closing_does_not_wait_for_a_statement(
+    anna: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failed: closing its connection waited for it."""
+    started, stop = Event(), Event()
+    monkeypatch.setattr(sqlite.TimeoutConnection, "_is_late", lambda _: stop.is_set())
+    database = Database(settings)
+
+    def read(connection: Connection) -> None:
+        started.set()
+        connection.execute(text(ENDLESS))
+
+    async def run() -> None:
+        reading = asyncio.create_task(database.read(read))
+        await asyncio.to_thread(started.wait, HANG)
+        monkeypatch.setattr(core, "QUEUE_TIMEOUT", 0.05)
+        await asyncio.to_thread(database.close)
+        assert not reading.done()
+        stop.set()
+        with pytest.raises(Unavailable):
+            await reading
+
+    asyncio.run(run())
+    assert anna.get("/tasks").json() == []

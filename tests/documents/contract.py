@@ -1,7 +1,4 @@
-"""Which changes of an OpenAPI document break the clients of the older one.
-
-`python -m tests.documents.contract` prints the document, for docs/openapi.json.
-"""
+"""Which changes of an OpenAPI document break the clients of the older one."""
 
 import json
 from collections.abc import Iterator
@@ -145,7 +142,3 @@ def _output(where: str, before: Json, after: Json, old: Json, new: Json) -> Iter
 
 def render() -> str:
     return json.dumps(app.openapi(), ensure_ascii=False, indent=2) + "\n"
-
-
-if __name__ == "__main__":
-    print(render(), end="")

@@ -10,6 +10,7 @@ from taskapi.app import VERSION
 from taskapi.exceptions import PROBLEMS
 from taskapi.main import app
 from taskapi.settings import PREFIX, Settings
+from tests.documents.generated import documents
 from tests.documents.markdown import DOCUMENTS, anchors, blocks, commands, links, name, prose, spans
 from tests.operations import documented
 from tests.server import ROOT
@@ -143,12 +144,9 @@ def test_decisions_are_numbered_indexed_and_have_the_same_sections() -> None:
     assert [link for link in index if link[0] == "0"] == [record.name for record in records]
 
 
-def test_the_page_of_errors_lists_every_problem() -> None:
-    rows = [line for line in TEXTS["docs/errors.md"].splitlines() if line.startswith("| `/pro")]
-    assert rows == [
-        f"| `/problems/{kind.slug}` | {kind.status} | {kind.title} |"
-        for kind in sorted(PROBLEMS.values(), key=lambda kind: kind.status)
-    ]
+def test_generated_documents_are_current() -> None:
+    for path, text in documents().items():
+        assert path.read_text() == text, "run: uv run python -m tests.documents.generated"
 
 
 def test_the_hooks_before_commits_are_the_checks_of_ci() -> None:

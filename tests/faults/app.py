@@ -1,4 +1,4 @@
-"""The application of the experiments: `taskapi.main:app` with another `QUEUE_TIMEOUT`.
+"""The application for the tests of failures: `taskapi.main:app` with another `QUEUE_TIMEOUT`.
 
 A request that waits for 10 seconds because the machine is busy would otherwise be answered 503.
 """

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
 
 from taskapi.database import migrations
 from tests.databases import execute
 from tests.faults.service import Service, running
 from tests.requirements import require_programs
+from tests.rows import fill_released
 from tests.server import ROOT
 from tests.waiting import HANG
 
@@ -23,11 +23,7 @@ REVISIONS = migrations.REVISIONS
 
 def release(database: Path, revision: str) -> None:
     """A database as a release left it, with rows."""
-    url = f"sqlite:///{database}"
-    command.upgrade(migrations.config_for(url), revision)
-    rows = (ROOT / "tests" / "released" / f"{revision}.sql").read_text()
-    for statement in rows.split(";\n"):
-        execute(url, statement.replace(":", r"\:"))
+    fill_released(f"sqlite:///{database}", revision)
 
 
 def dump(database: Path) -> list[str]:

@@ -2,7 +2,7 @@ import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
 
-from taskapi import exceptions
+from taskapi import models
 from tests.api import Api, check_problem, faults
 
 pytestmark = pytest.mark.one_database
@@ -109,8 +109,8 @@ def test_names_that_cannot_be_encoded_are_refused(anna: Api) -> None:
 def test_the_number_of_errors_is_bounded(anna: Api) -> None:
     answer = anna.get("/tasks", params={"x" * 250 + str(number): 1 for number in range(50)})
     places = faults(answer)
-    assert len(places) == exceptions.MAX_ERRORS
-    assert all(len(pointer) <= exceptions.MAX_POINTER for _, pointer in places)
+    assert len(places) == models.MAX_ERRORS
+    assert all(len(pointer) <= models.MAX_POINTER for _, pointer in places)
 
 
 def test_internal_errors_do_not_leak_details(

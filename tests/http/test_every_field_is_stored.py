@@ -11,7 +11,7 @@ import pytest
 
 from taskapi.main import app
 from tests.api import Api, log_in
-from tests.operations import OPERATIONS, documented
+from tests.operations import documented
 
 Json = dict[str, Any]
 
@@ -107,7 +107,3 @@ def test_every_field_can_be_changed_alone(anna: Api, operation: str) -> None:
     path = own(anna, operation.removeprefix("PATCH "))
     for name, value in new_body(operation, anna.get(path).json()).items():
         change(anna, "PATCH", path, {name: value})
-
-
-def test_these_are_all_operations_with_a_json_body() -> None:
-    assert set(JSON_BODIES) == {str(each) for each in OPERATIONS if each.body}

@@ -1,7 +1,4 @@
-"""The layers of the package, and the diagram of its imports.
-
-`python -m tests.unit.imports` prints the diagram, for docs/architecture.md.
-"""
+"""The layers of the package, and the diagram of its imports."""
 
 import ast
 from fnmatch import fnmatch
@@ -17,7 +14,7 @@ LAYERS = (
     ("commands.*",),
     ("app",),
     ("health", "pages.*"),
-    ("users.*", "tasks.*"),
+    ("*.*",),
     ("auth.*",),
     ("deps",),
     ("security.*",),
@@ -25,7 +22,9 @@ LAYERS = (
     ("models", "exceptions", "logging", "startup", "telemetry.*"),
     ("settings",),
 )
-"""From the top. A module imports from its own layer and from those below it."""
+"""From the top. A module imports from its own layer and from those below it. Folders without a
+layer of their own are features, such as `tasks`.
+"""
 
 UPWARD = {("auth.queries", "users.models")}
 """The imports from a layer above: logging in reads the table of accounts."""
@@ -39,11 +38,13 @@ def module(path: Path) -> str:
 
 
 def layer(name: str) -> int:
-    return next(
-        index
+    """The layer whose pattern is the longest that matches."""
+    return max(
+        (len(pattern), index)
         for index, patterns in enumerate(LAYERS)
-        if any(fnmatch(name, pattern) for pattern in patterns)
-    )
+        for pattern in patterns
+        if fnmatch(name, pattern)
+    )[1]
 
 
 MODULES = [path for path in FILES if path.stem != "__init__"]
@@ -96,7 +97,3 @@ def _next(box: str, graph: Graph) -> set[str]:
 def _below(box: str, graph: Graph) -> set[str]:
     others = graph[box] - {box}
     return others | {far for other in others for far in _below(other, graph)}
-
-
-if __name__ == "__main__":
-    print(diagram(), end="")

@@ -29,9 +29,7 @@ def test_the_endpoints_are_where_the_metadata_says(anna: Api) -> None:
         ("[2001:db8::1]:8000", "http://[2001:db8::1]:8000"),
     ],
 )
-def test_the_issuer_is_the_address_that_was_asked(
-    client: TestClient, host: str, issuer: str
-) -> None:
+def test_the_issuer_is_the_requested_address(client: TestClient, host: str, issuer: str) -> None:
     answer = client.get(PATH, headers={b"Host": host.encode()})
     assert answer.json()["issuer"] == issuer
     assert answer.json()["token_endpoint"] == f"{issuer}/auth/token"

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -82,6 +82,18 @@ TASKAPI = Contender(
         **FAST_HASHES,
     },
 )
+TASKAPI_H11 = replace(
+    TASKAPI,
+    name="taskapi-h11",
+    description="this service with uvicorn's parser in Python, `--http=h11`",
+    command=(*TASKAPI.command, "--http=h11"),
+)
+TASKAPI_RUN = replace(
+    TASKAPI,
+    name="taskapi-fastapi-run",
+    description="this service started by `fastapi run`",
+    command=("fastapi", "run", "--entrypoint=taskapi.main:app", "--port={port}"),
+)
 CEILING = Contender(
     "ceiling",
     "Starlette, the database's driver and PyJWT: no framework, one commit a request",
@@ -104,6 +116,8 @@ BARE = Contender("bare", "FastAPI with nothing in it", folder="bare", script="")
 
 CONTENDERS = (
     TASKAPI,
+    TASKAPI_H11,
+    TASKAPI_RUN,
     CEILING,
     CONSTANT,
     USUAL,
@@ -277,7 +291,7 @@ def serve(
         folder = Path(name)
         database = f"sqlite:///{folder}/tasks.db"
         if server:
-            own = "template_taskapi" if contender is TASKAPI else "template1"
+            own = "template_taskapi" if contender.script == "" else "template1"
             database = server.create_database(own)
             stack.callback(server.drop_database, database)
         running = Server(

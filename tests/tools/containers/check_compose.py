@@ -8,6 +8,7 @@ import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -16,7 +17,7 @@ from fastapi.testclient import TestClient
 
 from tests.api import PASSWORD, Api, log_in
 from tests.server import ROOT
-from tests.tools.containers.docker import compose, docker, fails, inspect, wait_until_ready
+from tests.tools.containers.docker import compose, docker, fails, inspect, run, wait_until_ready
 from tests.waiting import wait_until
 
 REPLICAS = [f"taskapi-api-{number}" for number in (1, 2, 3)]
@@ -258,6 +259,38 @@ def test_the_documented_backup_and_key_change_work(client: TestClient, anna: Api
     assert anna.get("/tasks").status_code == 200
     keys = docker("exec", REPLICAS[0], "cat", "/run/secrets/taskapi_secret_keys")
     assert len(keys.split(",")) == 2
+
+
+def test_the_documented_upgrade_fails_no_request(anna: Api) -> None:
+    text = (ROOT / "docs/containers.md").read_text().partition("- **Upgrade**")[2]
+    script = text.partition("docker compose build\n")[2].partition("```")[0]
+    docker("build", "--tag", "taskapi", "--label", "release=next", "--target", "service", ".")
+    statuses: Counter[int] = Counter()
+    failed: list[str] = []
+    ended = Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            created = anna.post("/tasks", json={"title": "Обновить"})
+            path = created.headers.get("Location", "/tasks")
+            changed = anna.patch(path, json={"status": "завершена"})
+            answers = created, changed, anna.get(path), anna.delete(path)
+            statuses.update(answer.status_code for answer in answers)
+            failed.extend(answer.text for answer in answers if answer.is_error)
+
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write) for _ in range(4)]
+        try:
+            run("bash", "-exc", script)
+        finally:
+            ended.set()
+        for writer in writers:
+            writer.result()
+    print(dict(statuses))
+    assert failed == []
+    names = docker("ps", "--filter", "name=taskapi-api-", "--format", "{{.Names}}").split()
+    releases = [inspect(name)["Config"]["Labels"]["release"] for name in names]
+    assert releases == ["next"] * 3
 
 
 def test_sessions_outlive_all_containers(client: TestClient, anna: Api) -> None:

@@ -15,8 +15,12 @@ DOCKER_ITSELF_FAILED = 125
 
 
 def docker(*arguments: str) -> str:
+    return run(DOCKER, *arguments)
+
+
+def run(*command: str) -> str:
     finished = subprocess.run(
-        [DOCKER, *arguments],
+        command,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
