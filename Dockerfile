@@ -24,7 +24,7 @@ COPY pyproject.toml uv.lock ./
 FROM build AS build-service
 # Without the command line of FastAPI and what it alone needs, a tenth of the image.
 RUN --mount=type=cache,target=/uv/cache \
-    /uv/bin/uv sync --no-dev --extra postgresql --extra redis \
+    /uv/bin/uv sync --no-dev --extra opentelemetry --extra postgresql --extra redis \
     --no-install-package fastapi-cli --no-install-package markdown-it-py \
     --no-install-package mdurl --no-install-package pygments --no-install-package pyyaml \
     --no-install-package rich --no-install-package rich-toolkit \

@@ -35,6 +35,8 @@ from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
 from taskapi.startup import StartupErrorMiddleware, gc_frozen
 from taskapi.tasks.router import router as tasks_router
+from taskapi.telemetry.environment import Telemetry, load_telemetry
+from taskapi.telemetry.metrics import metrics
 from taskapi.users.router import router as users_router
 
 VERSION = "2.0.0"
@@ -67,7 +69,12 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Create an application. Several, with different settings, can run in one process."""
+    """Create an application. Several, with different settings, can run in one process.
+
+    Raises:
+        ConfigurationError: the variables of OpenTelemetry can't be used.
+    """
+    telemetry = load_telemetry(VERSION)
     app = DocumentedAPI(
         title="taskapi",
         version=VERSION,
@@ -83,9 +90,9 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # the redirect would trust the Host header
         exception_handlers=errors.HANDLERS,
         middleware=_middleware(settings),
-        lifespan=partial(_lifespan, settings=settings),
+        lifespan=partial(_lifespan, settings=settings, telemetry=telemetry),
         generate_unique_id_function=lambda route: route.name,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=telemetry.config,
     )
     for router in (
         tasks_router,  # the busiest first: routes are tried in this order
@@ -121,15 +128,18 @@ def _middleware(settings: Settings) -> list[Middleware]:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI, settings: Settings, telemetry: Telemetry) -> AsyncIterator[None]:
     """Open the services, and close them in the reverse order, after a failed start as well.
 
-    This changes two things of the whole process: the logging, uvicorn's access log included, and
-    the garbage collector.
+    This changes three things of the whole process: the logging, uvicorn's access log included, the
+    metrics and the garbage collector.
     """
     logs.configure(settings.log_format)
     async with AsyncExitStack() as stack:
-        set_services(app, await _open_services(settings, stack))
+        stack.enter_context(telemetry.exporting)
+        services = await _open_services(settings, stack)
+        metrics.observe_queues(services.database.waiting, services.passwords.waiting)
+        set_services(app, services)
         stack.enter_context(gc_frozen())
         yield
 

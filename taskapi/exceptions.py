@@ -69,9 +69,10 @@ class RetryableProblem(Problem):
 
     header = "Retry-After"
 
-    def __init__(self, detail: str, *, retry_after: int) -> None:
-        """`retry_after` is in seconds."""
+    def __init__(self, detail: str, *, retry_after: int, cause: str) -> None:
+        """`retry_after` is in seconds. Metrics count the answers by their `cause`."""
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+        self.cause = cause
 
 
 class InvalidTokenRequest(Problem, status=400, slug="invalid-token-request"):

@@ -162,7 +162,8 @@ class Throttle:
 
     async def _refuse(self, limit: RateLimitItem, key: str) -> None:
         seconds = await self._limiter.seconds_left(limit, self._key(key))
-        raise TooManyRequests(f"Try again in {seconds} seconds.", retry_after=seconds)
+        detail = f"Try again in {seconds} seconds."
+        raise TooManyRequests(detail, retry_after=seconds, cause=self._kind)
 
 
 def client_address(request: Request) -> str:

@@ -36,7 +36,7 @@ def own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the developer's variables, files and databases out of the tests."""
     monkeypatch.chdir(tmp_path)
     for name in os.environ:
-        if name.startswith(PREFIX):
+        if name.startswith((PREFIX, "OTEL_")):
             monkeypatch.delenv(name)
     monkeypatch.setitem(Settings.model_config, "secrets_dir", None)
 
@@ -52,7 +52,8 @@ def equal_priorities() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def own_log_handlers() -> Iterator[None]:
     """Undo what an application that starts in a test does to the loggers of the process."""
-    loggers = [logging.getLogger(name) for name in ("taskapi", "uvicorn.access")]
+    names = ("taskapi", "opentelemetry", "uvicorn.access")
+    loggers = [logging.getLogger(name) for name in names]
     before = [(logger.handlers, logger.propagate) for logger in loggers]
     yield
     for logger, (handlers, propagate) in zip(loggers, before, strict=True):

@@ -1,5 +1,4 @@
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable
@@ -12,14 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from taskapi.database.connections import Connection
 from taskapi.database.engines import database_file, open_engine
-from taskapi.database.errors import is_temporary
+from taskapi.database.errors import map_error, too_busy
 from taskapi.database.thread_connections import ThreadConnections
-from taskapi.database.timeouts import QUEUE_TIMEOUT, RETRY_SECONDS, TIMEOUT_MARGIN
+from taskapi.database.timeouts import QUEUE_TIMEOUT, TIMEOUT_MARGIN
 from taskapi.database.workers import Job, WorkerPool, deliver
-from taskapi.exceptions import Unavailable
 from taskapi.settings import Settings
-
-TOO_BUSY = "The database is too busy."
+from taskapi.telemetry.metrics import metrics
 
 MAX_BATCH_SIZE = 64
 
@@ -31,8 +28,6 @@ RETRYABLE_SQLSTATES = {
     "23505",  # unique_violation: a concurrent transaction inserted the same key
 }
 """PostgreSQL errors after which a transaction is run again, to see what others have committed."""
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Args = TypeVarTuple("Args")
@@ -68,17 +63,22 @@ class Database:
         self._writing = ThreadConnections(
             open_with_timeout(connections=writers, autocommit=True), writes=True
         )
-        self._readers = WorkerPool(readers, self._run_in_transaction)
+        self._readers = WorkerPool("read", readers, self._run_in_transaction)
         run = self._commit_batch if self.file else self._run_in_transaction
-        self._writers = WorkerPool(writers, run)
-        self._checker = WorkerPool(1, self._check)
+        self._writers = WorkerPool("write", writers, run)
+        self._checker = WorkerPool("check", 1, self._check)
+        self._pools = (self._readers, self._writers, self._checker)
         self._reads_per_user = max(1, readers // 2)
         self._user_reads = WeakValueDictionary[int, asyncio.Semaphore]()
+
+    def waiting(self) -> dict[str, int]:
+        """Return how many jobs wait for a thread, by pool."""
+        return {pool.name: pool.waiting() for pool in self._pools}
 
     def close(self) -> None:
         """Finish the waiting jobs, for at most `QUEUE_TIMEOUT` seconds, and close connections."""
         deadline = time.monotonic() + QUEUE_TIMEOUT
-        for pool in (self._readers, self._writers, self._checker):
+        for pool in self._pools:
             pool.shutdown(max(0.0, deadline - time.monotonic()))
         self._reading.close()
         self._writing.close()
@@ -143,7 +143,7 @@ class Database:
         try:
             job.set_result(_transact(connections, job.run_with, begin=job.begin))
         except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
-            job.set_exception(job.run(_map_error, error))
+            job.set_exception(job.run(map_error, error))
         deliver([job])
 
     def _check(self, _: WorkerPool, job: Job[Any]) -> None:
@@ -151,13 +151,14 @@ class Database:
             with self._reading_engine.begin() as connection:
                 job.set_result(job.run_with(connection))
         except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
-            job.set_exception(job.run(_map_error, error))
+            job.set_exception(job.run(map_error, error))
         deliver([job])
 
     def _commit_batch(self, pool: WorkerPool, first: Job[Any]) -> None:
         jobs = [first]
         while len(jobs) < MAX_BATCH_SIZE and (job := pool.next_waiting()):
             jobs.append(job)
+        metrics.batch_size.record(len(jobs))
 
         def run(connection: Connection) -> None:
             for job in jobs:
@@ -167,7 +168,7 @@ class Database:
             _transact(self._writing, run, begin=True)
         except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
             for job in jobs:
-                job.set_exception(job.run(_map_error, error))
+                job.set_exception(job.run(map_error, error))
         deliver(jobs)
 
 
@@ -176,7 +177,7 @@ async def _acquire(semaphore: asyncio.Semaphore) -> None:
         async with asyncio.timeout(QUEUE_TIMEOUT):
             await semaphore.acquire()
     except TimeoutError:
-        raise _unavailable(TOO_BUSY) from None
+        raise too_busy() from None
 
 
 async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -> T:  # noqa: ASYNC109 -- limits the start, not the job
@@ -184,7 +185,7 @@ async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -
     try:
         return await job.result(QUEUE_TIMEOUT if timeout is None else timeout)
     except TimeoutError:
-        raise _unavailable(TOO_BUSY) from None
+        raise too_busy() from None
 
 
 def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
@@ -192,7 +193,7 @@ def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
     try:
         job.set_result(job.run_with(connection))
     except BaseException as error:  # noqa: BLE001 -- the request gets it, the others are committed
-        job.set_exception(job.run(_map_error, error))
+        job.set_exception(job.run(map_error, error))
         try:
             connection.exec_driver_sql("ROLLBACK TO job")
         except DBAPIError:  # SQLite has rolled back the whole transaction
@@ -228,17 +229,3 @@ def _transact(
 
 def _is_retryable(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in RETRYABLE_SQLSTATES
-
-
-def _map_error(error: BaseException) -> BaseException:
-    """Map temporary errors of the database to 503; all others pass through."""
-    if not isinstance(error, DBAPIError) or not is_temporary(error):
-        return error
-    logger.warning("database unavailable: %s", error.orig)
-    unavailable = _unavailable("The database can't be used at the moment.")
-    unavailable.__cause__ = error
-    return unavailable
-
-
-def _unavailable(detail: str) -> Unavailable:
-    return Unavailable(detail, retry_after=RETRY_SECONDS)

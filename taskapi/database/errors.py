@@ -1,8 +1,13 @@
 """Which errors of the database are temporary. All others are faults of the code."""
 
+import logging
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, OperationalError
+
+from taskapi.database.timeouts import RETRY_SECONDS
+from taskapi.exceptions import Unavailable
+from taskapi.telemetry.metrics import metrics
 
 SQLITE_TEMPORARY = {
     sqlite3.SQLITE_PERM,
@@ -32,6 +37,8 @@ SQLSTATES_TEMPORARY = (
 )
 """SQLSTATEs, or their first two characters, which are the class."""
 
+logger = logging.getLogger(__name__)
+
 
 def is_temporary(error: DBAPIError) -> bool:
     """Return whether the cause is a connection, a lock, space, a timeout or a read-only mode."""
@@ -43,3 +50,28 @@ def is_temporary(error: DBAPIError) -> bool:
     if sqlstate and error.statement:
         return str(sqlstate).startswith(SQLSTATES_TEMPORARY)
     return isinstance(error, OperationalError) or error.connection_invalidated
+
+
+def map_error(error: BaseException) -> BaseException:
+    """Map temporary errors of the database to 503; all others pass through."""
+    if not isinstance(error, DBAPIError):
+        return error
+    metrics.database_errors.add(1, {"error.type": _code(error)})
+    if not is_temporary(error):
+        return error
+    logger.warning("database unavailable: %s", error.orig)
+    detail = "The database can't be used at the moment."
+    unavailable = Unavailable(detail, retry_after=RETRY_SECONDS, cause="database")
+    unavailable.__cause__ = error
+    return unavailable
+
+
+def too_busy() -> Unavailable:
+    detail = "The database is too busy."
+    return Unavailable(detail, retry_after=RETRY_SECONDS, cause="database-queue")
+
+
+def _code(error: DBAPIError) -> str:
+    """Return the SQLSTATE, the name of SQLite's code, or the class if there is no code."""
+    code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "sqlite_errorname", None)
+    return code or type(error.orig).__name__

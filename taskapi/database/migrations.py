@@ -79,6 +79,7 @@ def compare(connection: Connection) -> Literal["current", "ahead"]:
             f"The database's schema is behind: it is at revision {revision or 'none'}, the code "
             f"needs {REVISIONS[0]}.",
             retry_after=5,
+            cause="schema",
         )
     return "ahead"
 

@@ -43,6 +43,7 @@ class FileIdentity:
             raise Unavailable(
                 "The database's file was replaced or deleted. The service must be restarted.",
                 retry_after=5,
+                cause="file",
             )
 
     def _read(self) -> tuple[int, int] | None:

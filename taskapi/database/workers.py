@@ -10,6 +10,8 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
+from taskapi.telemetry.metrics import metrics
+
 T = TypeVar("T")
 
 
@@ -31,6 +33,8 @@ class Job(Generic[T]):
         self._future: asyncio.Future[T] = self.loop.create_future()
         self._complete: Callable[[], None]
         self._running = Lock()
+        self.submitted_at: float
+        """What the monotonic clock showed."""
 
     def set_running(self) -> bool:
         """Claim the job atomically. Only the first caller gets True."""
@@ -93,10 +97,14 @@ def _complete(jobs: Sequence[Job[Any]]) -> None:
 class WorkerPool:
     """A queue of jobs, and threads that run them in the order of submission."""
 
-    def __init__(self, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]) -> None:
+    def __init__(
+        self, name: str, max_workers: int, run: Callable[["WorkerPool", Job[Any]], None]
+    ) -> None:
         """`run` gets a running job. It may take more with `next_waiting`, sets the result or the
-        exception of each, and delivers them. It must not raise.
+        exception of each, and delivers them. It must not raise. Metrics have the name.
         """
+        self.name = name
+        self._attributes = {"pool": name}
         self._queue: SimpleQueue[Job[Any] | None] = SimpleQueue()
         self._run_job = run
         self._threads = [
@@ -107,13 +115,19 @@ class WorkerPool:
             thread.start()
 
     def submit(self, job: Job[Any]) -> None:
+        job.submitted_at = time.monotonic()
         self._queue.put(job)
+
+    def waiting(self) -> int:
+        """Return how many jobs wait, those that nobody waits for included."""
+        return self._queue.qsize()
 
     def next_waiting(self) -> Job[Any] | None:
         """Claim the next job of the queue, or return None if no job waits."""
         try:
             while (job := self._queue.get_nowait()) is not None:
                 if job.set_running():
+                    self._record_wait(job)
                     return job
         except Empty:
             return None
@@ -131,4 +145,8 @@ class WorkerPool:
     def _work(self) -> None:
         while (job := self._queue.get()) is not None:
             if job.set_running():
+                self._record_wait(job)
                 self._run_job(self, job)
+
+    def _record_wait(self, job: Job[Any]) -> None:
+        metrics.job_wait.record(time.monotonic() - job.submitted_at, self._attributes)

@@ -95,7 +95,8 @@ class UnhandledErrorMiddleware:
         except asyncio.CancelledError:  # uvicorn's grace period is over
             if started:
                 raise
-            problem = Unavailable("The service stopped before this was finished.", retry_after=1)
+            detail = "The service stopped before this was finished."
+            problem = Unavailable(detail, retry_after=1, cause="stop")
         except Exception:
             logger.exception("unhandled exception")
             if started:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from fastapi import Request
+from opentelemetry.util.types import Attributes
 from pydantic import Field
 from sqlmodel import SQLModel
 from starlette.responses import JSONResponse
 
-from taskapi.exceptions import InvalidRequest, Problem
+from taskapi.exceptions import InvalidRequest, Problem, RetryableProblem
 from taskapi.models import MAX_ERRORS, DocstringMixin, ErrorItem, Text
+from taskapi.telemetry.metrics import metrics
 
 ProblemKind = type[Problem]
 
@@ -84,6 +86,9 @@ def model_of(kind: ProblemKind, override: Model | None = None) -> Model:
 def respond(request: Request, problem: Problem, override: Model | None = None) -> JSONResponse:
     """`override` is the model to use in place of the kind's own."""
     kind = type(problem)
+    if isinstance(problem, RetryableProblem):
+        labels: Attributes = {"http.response.status_code": problem.status, "cause": problem.cause}
+        metrics.refusals.add(1, labels)
     details = model_of(kind, override).build(
         kind,
         problem.detail,

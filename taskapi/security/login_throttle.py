@@ -56,7 +56,7 @@ class LoginThrottle:
                     await turn.enter_async_context(self._locks.setdefault(account, Lock()))
             except TimeoutError:
                 detail = "Other attempts to log in take too long."
-                raise Unavailable(detail, retry_after=RETRY_SECONDS) from None
+                raise Unavailable(detail, retry_after=RETRY_SECONDS, cause="login") from None
             await self._together.test(together)
             await self._account.test(account)
             try:

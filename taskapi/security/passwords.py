@@ -55,6 +55,7 @@ class Passwords:
             threads, initializer=_lower_priority if sys.platform == "linux" else None
         )
         self._pending = Counter[str]()
+        self._max_workers = threads
         self._most_pending = threads * (1 + QUEUE_PER_THREAD)
         self._most_per_client = max(1, self._most_pending // 4)
         self._clients: tuple[str, ...] = ()
@@ -69,6 +70,10 @@ class Passwords:
         limited = copy(self)
         limited._clients = (*self._clients, client)  # noqa: SLF001 -- its own class
         return limited
+
+    def waiting(self) -> int:
+        """Return how many passwords wait for a thread."""
+        return max(0, self._pending[ALL] - self._max_workers)
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -109,7 +114,8 @@ class Passwords:
         pending = self._pending
         full = pending[ALL] >= self._most_pending
         if full or any(pending[client] >= self._most_per_client for client in self._clients):
-            raise Unavailable("Too many passwords are being checked.", retry_after=2)
+            detail = "Too many passwords are being checked."
+            raise Unavailable(detail, retry_after=2, cause="passwords")
         keys = (ALL, *self._clients)
         pending.update(keys)
         try:

@@ -95,7 +95,7 @@ def test_shutdown_waits_for_all_threads_together_at_most_its_timeout() -> None:
     stuck = Event()
 
     async def run() -> float:
-        pool = WorkerPool(4, lambda _, job: job.function(None))
+        pool = WorkerPool("test", 4, lambda _, job: job.function(None))
         for _ in range(4):
             pool.submit(Job(lambda _: stuck.wait(10), writes=False))
         started = time.monotonic()
@@ -140,7 +140,7 @@ def test_a_running_job_does_not_expire() -> None:
         return "done"
 
     async def run() -> str:
-        pool = WorkerPool(1, run_batch)
+        pool = WorkerPool("test", 1, run_batch)
         job = Job(function, writes=True)
         pool.submit(job)
         await asyncio.to_thread(begun.wait, 30)
@@ -163,7 +163,7 @@ def run_batch(pool: WorkerPool, first: Job[Any]) -> None:
 
 def test_a_thread_outlives_the_event_loop_of_its_job() -> None:
     begun, end = Event(), Event()
-    pool = WorkerPool(1, run_batch)
+    pool = WorkerPool("test", 1, run_batch)
 
     def function(_: object) -> None:
         begun.set()
@@ -196,7 +196,7 @@ def test_shutdown_finishes_the_jobs_that_are_waited_for_and_no_others() -> None:
         return Job(function, writes=True)
 
     async def run() -> None:
-        pool = WorkerPool(1, run_batch)
+        pool = WorkerPool("test", 1, run_batch)
         names = ("first", "expired", "cancelled", "second", "expired", "last")
         jobs = [create(name) for name in names]
         waiting = []

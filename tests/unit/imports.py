@@ -19,7 +19,7 @@ LAYERS = (
     ("deps",),
     ("security.*",),
     ("database.*", "http.*", "rate_limit"),
-    ("models", "exceptions", "logging", "startup"),
+    ("models", "exceptions", "logging", "startup", "telemetry.*"),
     ("settings",),
 )
 """From the top. A module imports from its own layer and from those below it. Folders without a
