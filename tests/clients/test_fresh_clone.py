@@ -113,5 +113,5 @@ def test_the_bill_of_materials_has_the_packages_of_the_image(clone: Path) -> Non
     bill = json.loads((clone / "taskapi.cdx.json").read_text())
     assert bill["bomFormat"] == "CycloneDX"
     names = {component["name"] for component in bill["components"]}
-    assert {"fastapi", "psycopg", "redis"} <= names
+    assert {"fastapi", "opentelemetry-sdk", "psycopg", "redis"} <= names
     assert "pytest" not in names
