@@ -23,7 +23,7 @@ def in_image(script: str) -> str:
 
 
 def test_the_image_is_small() -> None:
-    assert inspect("taskapi")["Size"] < 220e6
+    assert inspect("taskapi")["Size"] < 230e6
 
 
 def test_the_image_does_not_run_as_root() -> None:
