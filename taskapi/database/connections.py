@@ -142,9 +142,10 @@ class Connection:
         except Exception as error:
             raise self._wrapped(error, "BEGIN") from error
 
-    def guard(self, guard: Guard) -> None:
-        """Check a condition with each statement of this transaction. If the transaction may write,
-        only the first statement checks it, and locks the row that makes it true.
+    def guard(self, guard: Guard | None) -> None:
+        """Check a condition with each statement of this transaction; None for no condition. If the
+        transaction may write, only the first statement checks it, and locks the row that makes it
+        true.
         """
         self._guard = guard
 

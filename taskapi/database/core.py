@@ -189,6 +189,7 @@ async def _submit(pool: WorkerPool, job: Job[T], timeout: float | None = None) -
 
 
 def _run_in_savepoint(job: Job[Any], connection: Connection) -> None:
+    connection.guard(None)  # of the job before, which may have failed ahead of its first statement
     connection.exec_driver_sql("SAVEPOINT job")
     try:
         job.set_result(job.run_with(connection))

@@ -72,6 +72,23 @@ def test_failed_requests_do_not_affect_their_batch(
     assert [title for (title,) in stored] == ["0", "1", "changed"] + ["new"] * 4
 
 
+@pytest.mark.database("sqlite")
+def test_an_ended_session_ends_no_other_request_of_its_batch(
+    anna: Api, boris: Api, settings: Settings
+) -> None:
+    """Failed: registrations in the same batch were answered 401."""
+    execute(settings.database_url, "DELETE FROM sessions WHERE user_id = :id", id=str(anna.user_id))
+    with ThreadPoolExecutor(13) as pool, locked(settings):
+        refused, registered = [], []
+        for number in range(6):
+            user = {"name": "x", "email": f"{number}@example.com", "password": PASSWORD}
+            refused.append(pool.submit(anna.post, "/tasks", json={"title": "x"}))
+            registered.append(pool.submit(anna.client.post, "/users", json=user))
+    assert {answer.result().status_code for answer in refused} == {401}
+    assert {answer.result().status_code for answer in registered} == {201}
+    assert boris.get("/tasks").json() == []
+
+
 @pytest.mark.own_database
 @pytest.mark.database("sqlite")
 def test_a_request_that_fails_halfway_writes_nothing(anna: Api, settings: Settings) -> None:
