@@ -47,7 +47,7 @@ class Call:
     name: str
     arguments: str = field(repr=False)
     began: int
-    """The number of the line; whatever lasts ends in a later one."""
+    """The number of the line in which the call begins. It may end in a later one, `ended`."""
     ended: int = 0
     result: int = -1
 

@@ -1,5 +1,5 @@
-"""The power fails, on SQLite: what was acknowledged is there, nothing is half done, and the service
-starts, whatever the disk has kept of what was not synchronized.
+"""After a power failure, SQLite has every acknowledged write and no half-done one, and the service
+starts. The disk may have kept any part of the data that was not synchronized.
 """
 
 import asyncio
@@ -188,7 +188,7 @@ class Damage:
             with InProcess(create_app(settings)) as client:
                 assert client.get("/readyz").status_code == 200
                 known = client.get("/users/me", headers=headers).status_code == 200
-        except Exception as error:  # noqa: BLE001 -- whatever keeps it from starting
+        except Exception as error:  # noqa: BLE001 -- any error counts as a failed start
             print(f"does not start: {error}")
             self.not_started += 1
             return

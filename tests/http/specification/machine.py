@@ -396,7 +396,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=PAGES, login=CALLERS, page=PAGES)
     def follow(self, login: Login, page: Next) -> Any:
-        """Read a next page, whoever got the link and whatever was changed since."""
+        """Follow the link of a page that any user got before, after changes or none."""
         return self.compare_page(login, self.send(login, "GET", page.url), page.read, page.after)
 
     def compare_page(

@@ -247,7 +247,7 @@ class Model:
     def create_task(
         self, token: AccessToken, new: Fields, key: str | None, new_id: int
     ) -> Resource:
-        """For a day, a repeat with the same key gets the first answer, whatever became of it."""
+        """For a day, a repeat with the same key gets the first answer, unchanged."""
         user_id = self.authenticate(token)
         if key and (user_id, key) in self.answers:
             used, request, answer = self.answers[user_id, key]

@@ -1,4 +1,4 @@
-"""The service answers as `model.py` says, whatever is asked.
+"""The service answers sequences of random requests as `model.py` says.
 
 By default the requests are the same each time; `SPECIFICATION_EXAMPLES=500` sends many random ones,
 and plants all faults.
