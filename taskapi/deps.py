@@ -3,20 +3,24 @@
 This is the only module that uses `app.state`.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, FastAPI, Request, Response
 
 from taskapi.database.core import Database
 from taskapi.exceptions import RegistrationClosed, TooManyRequests, Unavailable
-from taskapi.http.pagination import Cursors, Pager
+from taskapi.http.pagination import Cursors, PageParams, Pager
+from taskapi.http.parameters import QueryParameters, reads
 from taskapi.http.raises import raises
 from taskapi.rate_limit import Throttle, client_address
 from taskapi.security.access_tokens import AccessTokens
 from taskapi.security.login_throttle import LoginThrottle
 from taskapi.security.passwords import Passwords
 from taskapi.settings import Settings
+
+P = TypeVar("P", bound=PageParams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,15 @@ async def get_access_tokens(request: Request) -> AccessTokens:
     return get_services(request).access_tokens
 
 
-async def get_pager(request: Request, response: Response) -> Pager:
-    return Pager(get_services(request).cursors, request, response)
+def pager_for(model: type[P]) -> Callable[[Request, Response], Awaitable[Pager[P]]]:
+    """Return a dependency that reads the query as this model."""
+    query = QueryParameters(model)
+
+    @reads(query)
+    async def get_pager(request: Request, response: Response) -> Pager[P]:
+        return Pager(get_services(request).cursors, query.read(request), request, response)
+
+    return get_pager
 
 
 async def get_passwords(request: Request) -> Passwords:
@@ -89,7 +100,7 @@ async def get_password_change_throttle(request: Request) -> Throttle:
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 DatabaseDep = Annotated[Database, Depends(get_database)]
 AccessTokensDep = Annotated[AccessTokens, Depends(get_access_tokens)]
-PagerDep = Annotated[Pager, Depends(get_pager)]
+PagerDep = Annotated[Pager[PageParams], Depends(pager_for(PageParams))]
 PasswordsDep = Annotated[Passwords, Depends(get_passwords)]
 RegistrationThrottleDep = Annotated[Throttle, Depends(get_registration_throttle)]
 LoginThrottleDep = Annotated[LoginThrottle, Depends(get_login_throttle)]

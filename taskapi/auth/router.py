@@ -1,6 +1,6 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from taskapi.auth import service, sessions
 from taskapi.auth.deps import CurrentUserDep
@@ -23,7 +23,7 @@ from taskapi.deps import (
     SettingsDep,
 )
 from taskapi.http.openapi import with_headers
-from taskapi.http.pagination import PageOf, PageParams
+from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
 from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import base_url
@@ -104,14 +104,12 @@ async def revoke_token(
     description="The order is that of the ids. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
 )
-async def list_sessions(
-    current_user: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
-) -> PageOf[SessionPublic]:
-    position = pager.position(page)
+async def list_sessions(current_user: CurrentUserDep, pager: PagerDep) -> PageOf[SessionPublic]:
+    position = pager.position()
     rows = await current_user.read(
-        sessions.list_sessions, current_user.token, current_user.max_age, page, position
+        sessions.list_sessions, current_user.token, current_user.max_age, pager.params, position
     )
-    return pager.paginate(rows, page)
+    return pager.paginate(rows)
 
 
 @session_router.delete(

@@ -1,10 +1,11 @@
 import re
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request, Response
-from pydantic.json_schema import SkipJsonSchema
+from fastapi import Depends, Request, Response
+from pydantic import Field, StringConstraints
 
 from taskapi.exceptions import InvalidCondition, PreconditionFailed
+from taskapi.http.parameters import HeaderParameter, reads
 from taskapi.http.raises import raises
 from taskapi.models import VersionedModel
 
@@ -19,6 +20,34 @@ Condition = list[tuple[str, str]] | None
 """The entity tags of a list, each with its prefix. `("", "*")` stands for any tag."""
 
 ANY = [("", "*")]
+
+EntityTags = Annotated[
+    str, StringConstraints(max_length=2000), Field(json_schema_extra={"format": "entity-tags"})
+]
+
+IF_MATCH = HeaderParameter(
+    "If-Match",
+    Annotated[
+        EntityTags,
+        Field(
+            description="Do this only if the current ETag is one of these. `*` is any ETag.",
+            examples=["*"],
+        ),
+    ],
+)
+IF_NONE_MATCH = HeaderParameter(
+    "If-None-Match",
+    Annotated[
+        EntityTags,
+        Field(
+            description=(
+                "Do this only if the current ETag is none of these. "
+                "Otherwise, reading is answered 304 without content."
+            ),
+            examples=['"0"'],
+        ),
+    ],
+)
 
 
 class NotModified(Exception):
@@ -37,8 +66,8 @@ class Preconditions:
     """
 
     def __init__(self, request: Request) -> None:
-        self._if_match = _parse(request, "If-Match")
-        self._if_none_match = _parse(request, "If-None-Match")
+        self._if_match = _parse(request, IF_MATCH)
+        self._if_none_match = _parse(request, IF_NONE_MATCH)
 
     def __bool__(self) -> bool:
         """Return whether there are conditions."""
@@ -74,60 +103,27 @@ class Preconditions:
         return listed == ANY or tag in {each for _, each in listed or ()}
 
 
-def _parse(request: Request, name: str) -> Condition:
-    """Combine the lines of a field into one list (RFC 9110, section 5.3)."""
-    lines = request.headers.getlist(name)
-    if not lines:
+def _parse(request: Request, header: HeaderParameter) -> Condition:
+    sent = header.read(request)
+    if sent is None:
         return None
-    condition = ", ".join(lines).strip()
+    condition = sent.strip()
     if condition == "*":
         return ANY
     if not ENTITY_TAGS.fullmatch(condition):
-        raise InvalidCondition(f"{name} is neither * nor a list of entity tags.")
+        raise InvalidCondition(f"{header.name} is neither * nor a list of entity tags.")
     return ENTITY_TAG.findall(condition)
 
 
-IfMatch = Annotated[
-    str | SkipJsonSchema[None],
-    Header(
-        alias="If-Match",
-        description="Do this only if the current ETag is one of these. `*` is any ETag.",
-        examples=["*"],
-        max_length=2000,
-        json_schema_extra={"format": "entity-tags"},
-    ),
-]
-IfNoneMatch = Annotated[
-    str | SkipJsonSchema[None],
-    Header(
-        alias="If-None-Match",
-        examples=['"0"'],
-        description=(
-            "Do this only if the current ETag is none of these. "
-            "Otherwise, reading is answered 304 without content."
-        ),
-        max_length=2000,
-        json_schema_extra={"format": "entity-tags"},
-    ),
-]
-
-
-# The parameters are for the document. FastAPI reads only one line of a header into them.
+@reads(IF_MATCH, IF_NONE_MATCH)
 @raises(InvalidCondition, PreconditionFailed)
-async def get_write_preconditions(
-    request: Request,
-    if_match: IfMatch = None,  # noqa: ARG001
-    if_none_match: IfNoneMatch = None,  # noqa: ARG001
-) -> Preconditions:
+async def get_write_preconditions(request: Request) -> Preconditions:
     return Preconditions(request)
 
 
+@reads(IF_MATCH, IF_NONE_MATCH)
 @raises(InvalidCondition, PreconditionFailed, NotModified)
-async def get_read_preconditions(
-    request: Request,
-    if_match: IfMatch = None,  # noqa: ARG001
-    if_none_match: IfNoneMatch = None,  # noqa: ARG001
-) -> Preconditions:
+async def get_read_preconditions(request: Request) -> Preconditions:
     return Preconditions(request)
 
 

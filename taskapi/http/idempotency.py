@@ -2,34 +2,35 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import Header
-from pydantic.json_schema import SkipJsonSchema
+import pydantic
+from pydantic import StringConstraints
 from sqlalchemy import bindparam, delete, insert, select
 from sqlmodel import Field, SQLModel, col
 
 from taskapi.database.connections import Connection
 from taskapi.exceptions import InvalidRequest
+from taskapi.http.parameters import HeaderParameter
 from taskapi.models import ID_COLUMN, utc_now
 
 LIFETIME = timedelta(hours=24)
 
 KEY_PATTERN = r"^[\x21-\x7e]*$"
 
-IdempotencyKey = Annotated[
-    str | SkipJsonSchema[None],
-    Header(
-        alias="Idempotency-Key",
-        examples=["3f2b8c1e-6d0a-4b7e-9c53-8a1f0e2d4c6b"],
-        min_length=1,
-        max_length=255,
-        pattern=KEY_PATTERN,
-        json_schema_extra={"format": "idempotency-key", "pattern": KEY_PATTERN},
-        description=(
-            "A key that the client chooses, such as a UUID. A repeated request with the same key "
-            "and body within 24 hours creates nothing and gets the first response again."
+IDEMPOTENCY_KEY = HeaderParameter(
+    "Idempotency-Key",
+    Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=255, pattern=KEY_PATTERN),
+        pydantic.Field(
+            description=(
+                "A key that the client chooses, such as a UUID. A repeated request with the same "
+                "key and body within 24 hours creates nothing and gets the first response again."
+            ),
+            examples=["3f2b8c1e-6d0a-4b7e-9c53-8a1f0e2d4c6b"],
+            json_schema_extra={"format": "idempotency-key"},
         ),
-    ),
-]
+    ],
+)
 """The Idempotency-Key HTTP Header Field (draft-ietf-httpapi-idempotency-key-header)."""
 
 

@@ -15,6 +15,7 @@ from taskapi.exceptions import (
     UnsupportedMediaType,
 )
 from taskapi.http.etags import NotModified
+from taskapi.http.parameters import declared
 from taskapi.http.problem_details import (
     MODELS,
     REQUEST_ID,
@@ -109,6 +110,8 @@ class DocumentedAPI(FastAPI):
                 models |= {override} if override else set()
                 for method in route.methods or ():
                     operation = document["paths"][route.path_format][method.lower()]
+                    for source in declared(route.dependant):
+                        operation.setdefault("parameters", []).extend(source.document(schemas))
                     _add_errors(operation, route, override)
                     _complete(operation, schemas)
         del schemas["HTTPValidationError"], schemas["ValidationError"]

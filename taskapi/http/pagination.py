@@ -2,7 +2,7 @@ import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from typing import Annotated, Protocol, TypeVar
+from typing import Annotated, Generic, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import Request, Response
@@ -48,6 +48,9 @@ class PageParams(SQLModel):
     the first page."""
 
 
+P = TypeVar("P", bound=PageParams)
+
+
 class Cursors:
     """Encodes positions as opaque cursors, signed so that clients can't make their own."""
 
@@ -84,26 +87,26 @@ def _sign(key: str, content: bytes) -> bytes:
     return hmac.digest(key.encode(), b"cursor " + content, "sha256")[:MAC_SIZE]
 
 
-class Pager:
-    """Reads the cursor of a request, and sets the headers of its response."""
+class Pager(Generic[P]):
+    """Reads the query of a request for a page, and sets the headers of its response."""
 
-    def __init__(self, cursors: Cursors, request: Request, response: Response) -> None:
+    def __init__(self, cursors: Cursors, params: P, request: Request, response: Response) -> None:
+        self.params = params
         self._cursors = cursors
         self._request = request
         self._response = response
 
-    def position(self, page: PageParams, order: str = "id") -> CursorPosition | None:
+    def position(self, order: str = "id") -> CursorPosition | None:
         """Decode the request's cursor.
 
         Raises:
             InvalidRequest: the cursor is not one of this list in this order.
         """
-        return self._cursors.decode(self._scope(order), page.after)
+        return self._cursors.decode(self._scope(order), self.params.after)
 
     def paginate(
         self,
         rows: list[R],
-        page: PageParams,
         order: str = "id",
         value: Callable[[R], str] = lambda _: "",
     ) -> list[R]:
@@ -113,9 +116,9 @@ class Pager:
         that the list is sorted by. The `Link` header (RFC 8288) has a relative reference with all
         query parameters of the request.
         """
-        if len(rows) <= page.limit:
+        if len(rows) <= self.params.limit:
             return rows
-        rows = rows[: page.limit]
+        rows = rows[: self.params.limit]
         position = value(rows[-1]), rows[-1].id
         cursor = self._cursors.encode(self._scope(order), position)
         sent = self._request.query_params.multi_items()

@@ -5,6 +5,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from taskapi.http.parameters import QueryParameters, declared
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -16,7 +18,7 @@ class StrictQueryRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        if self.dependant.query_params:
+        if any(isinstance(source, QueryParameters) for source in declared(self.dependant)):
             return handle
 
         async def handle_without_query(request: Request) -> Response:

@@ -1,13 +1,14 @@
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
-from taskapi.deps import PagerDep
+from taskapi.deps import pager_for
 from taskapi.http.etags import ReadPreconditions, WritePreconditions, with_etag
-from taskapi.http.idempotency import IdempotencyKey
+from taskapi.http.idempotency import IDEMPOTENCY_KEY
 from taskapi.http.openapi import with_headers, with_links
-from taskapi.http.pagination import PageOf
+from taskapi.http.pagination import PageOf, Pager
+from taskapi.http.parameters import reads
 from taskapi.http.raises import raises
 from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import path_of
@@ -23,6 +24,8 @@ from taskapi.tasks.models import (
 from taskapi.tasks.queries import sort_value
 
 router = APIRouter(prefix="/tasks", tags=["tasks"], route_class=StrictQueryRoute)
+
+TaskPagerDep = Annotated[Pager[TaskListParams], Depends(pager_for(TaskListParams))]
 
 IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanwhile."
 
@@ -40,16 +43,12 @@ IF_MATCH = "With `If-Match`, this is done only if the task was not changed meanw
         | with_links("task_id", "read_task", "replace_task", "update_task", "delete_task")
     },
 )
+@reads(IDEMPOTENCY_KEY)
 async def create_task(
-    current_user: CurrentUserDep,
-    request: Request,
-    response: Response,
-    body: TaskCreate,
-    idempotency_key: IdempotencyKey = None,
+    current_user: CurrentUserDep, request: Request, response: Response, body: TaskCreate
 ) -> TaskPublic:
-    task = await current_user.write_once(
-        service.create_task, current_user.user_id, body, idempotency_key
-    )
+    key = IDEMPOTENCY_KEY.read(request)
+    task = await current_user.write_once(service.create_task, current_user.user_id, body, key)
     response.headers["Location"] = f"{path_of(request)}/{task.id}"
     return with_etag(response, task)
 
@@ -60,13 +59,13 @@ async def create_task(
     description="Tasks of others are not listed. The `Link` header leads to the next page.",
     responses={200: with_headers("Link", "X-Total-Count")},
 )
-async def list_tasks(
-    current_user: CurrentUserDep, page: Annotated[TaskListParams, Query()], pager: PagerDep
-) -> PageOf[TaskPublic]:
-    position = pager.position(page, page.sort)
-    tasks, total = await current_user.read(service.list_tasks, current_user.user_id, page, position)
+async def list_tasks(current_user: CurrentUserDep, pager: TaskPagerDep) -> PageOf[TaskPublic]:
+    params, position = pager.params, pager.position(pager.params.sort)
+    tasks, total = await current_user.read(
+        service.list_tasks, current_user.user_id, params, position
+    )
     pager.set_total(total)
-    return pager.paginate(tasks, page, page.sort, lambda task: sort_value(task, page.sort))
+    return pager.paginate(tasks, params.sort, lambda task: sort_value(task, params.sort))
 
 
 @router.get(

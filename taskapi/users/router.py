@@ -1,6 +1,4 @@
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import MISSING
 from starlette.routing import Match
 from starlette.types import Scope
@@ -21,7 +19,7 @@ from taskapi.http.etags import (
     with_etag,
 )
 from taskapi.http.openapi import with_headers, with_links
-from taskapi.http.pagination import PageOf, PageParams
+from taskapi.http.pagination import PageOf
 from taskapi.http.raises import raises
 from taskapi.http.routes import StrictQueryRoute
 from taskapi.http.urls import path_of
@@ -86,11 +84,9 @@ async def create_user(
     description="The order is that of the ids. The `Link` header leads to the next page.",
     responses={200: with_headers("Link")},
 )
-async def list_users(
-    current_user: CurrentUserDep, page: Annotated[PageParams, Query()], pager: PagerDep
-) -> PageOf[UserPublic]:
-    users = await current_user.read(service.list_users, page, pager.position(page))
-    return pager.paginate(users, page)
+async def list_users(current_user: CurrentUserDep, pager: PagerDep) -> PageOf[UserPublic]:
+    users = await current_user.read(service.list_users, pager.params, pager.position())
+    return pager.paginate(users)
 
 
 @router.get(

@@ -88,6 +88,14 @@ def test_a_malformed_key_is_refused(anna: Api, key: str) -> None:
     assert faults(answer) == [("header", "/Idempotency-Key")]
 
 
+@pytest.mark.one_database
+def test_two_keys_are_refused(anna: Api) -> None:
+    keys = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")]
+    fields = [("Authorization", f"Bearer {anna.token}"), *keys]
+    answer = anna.client.post("/tasks", json={"title": "x"}, headers=fields)
+    assert faults(answer) == [("header", "/Idempotency-Key")]
+
+
 def test_keys_are_deleted_with_the_account(anna: Api, settings: Settings) -> None:
     create(anna)
     anna.delete(f"/users/{anna.user_id}")
