@@ -33,11 +33,9 @@ from taskapi.security.access_tokens import AccessToken, AccessTokens, InvalidTok
 from taskapi.security.emails import account_key
 from taskapi.security.refresh_tokens import RefreshToken
 
-router = APIRouter(tags=["auth"])
-
-oauth2 = APIRouter(prefix="/auth", route_class=OAuth2Route)
-session_router = APIRouter(prefix="/auth/sessions", route_class=StrictQueryRoute)
-metadata = APIRouter(prefix="/.well-known", route_class=StrictQueryRoute)
+oauth2 = APIRouter(prefix="/auth", tags=["auth"], route_class=OAuth2Route)
+session_router = APIRouter(prefix="/auth/sessions", tags=["auth"], route_class=StrictQueryRoute)
+metadata = APIRouter(prefix="/.well-known", tags=["auth"], route_class=StrictQueryRoute)
 
 
 @oauth2.post(
@@ -155,9 +153,7 @@ async def read_authorization_server(request: Request) -> AuthorizationServer:
     )
 
 
-router.include_router(oauth2)
-router.include_router(session_router)
-router.include_router(metadata)
+router = APIRouter(routes=[*oauth2.routes, *session_router.routes, *metadata.routes])
 
 
 def _client_name(request: Request) -> str:

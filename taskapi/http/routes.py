@@ -14,7 +14,11 @@ class StrictQueryRoute(APIRoute):
     """A route that refuses every query if its operation has no query parameters.
 
     Other operations have a model of all their parameters, which forbids others, as `PageParams`.
+    An operation has the name of its function.
     """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:  # noqa: ANN401 -- those of APIRoute
+        super().__init__(path, endpoint, **{**options, "operation_id": endpoint.__name__})
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
