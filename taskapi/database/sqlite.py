@@ -18,6 +18,9 @@ from taskapi.settings import ConfigurationError
 DEADLINE_INTERVAL = 10_000
 """Instructions of SQLite's virtual machine between two looks at the clock."""
 
+CHECK_INTERVAL = 0.1
+"""Seconds for which reads may miss that the file was replaced or deleted."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,6 +30,7 @@ class FileIdentity:
     def __init__(self, path: str) -> None:
         self._path = path
         self._device_and_inode: tuple[int, int] | None = None
+        self._checked_at = -math.inf
 
     def record(self) -> None:
         if self._device_and_inode is None:
@@ -45,6 +49,12 @@ class FileIdentity:
                 retry_after=5,
                 cause="file",
             )
+
+    def check_for_read(self) -> None:
+        """Do the same as `check`, unless that was done in the last `CHECK_INTERVAL` seconds."""
+        if time.monotonic() - self._checked_at > CHECK_INTERVAL:
+            self.check()
+            self._checked_at = time.monotonic()
 
     def _read(self) -> tuple[int, int] | None:
         try:
@@ -86,7 +96,10 @@ class TimeoutConnection(sqlite3.Connection):
         Raises:
             Unavailable: the file was replaced or deleted.
         """
-        self.identity.check()
+        if mode == "IMMEDIATE":
+            self.identity.check()
+        else:
+            self.identity.check_for_read()
         if mode:
             self._deadline = math.inf
             super().execute(f"BEGIN {mode}")
