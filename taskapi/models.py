@@ -163,13 +163,18 @@ class RequestModel(DocstringMixin, SQLModel):
 
 
 class ResponseModel(DocstringMixin, SQLModel):
-    """A response body, made from a row by `model_validate`, or from many rows by `of_rows`."""
+    """A response body. Columns that the model has no field for are ignored."""
 
     model_config = {"from_attributes": True, "use_attribute_docstrings": True}
 
     @classmethod
+    def of_row(cls, row: object) -> Self:
+        """Validate a row. SQLModel's `model_validate` takes three times as long."""
+        adapter: TypeAdapter[Self] = _adapter(cls)
+        return adapter.validate_python(row)
+
+    @classmethod
     def of_rows(cls, rows: Sequence[Any]) -> list[Self]:
-        """Validate all rows. Columns that the model has no field for are ignored."""
         return _list_adapter(cls).validate_python(rows)
 
 
@@ -213,6 +218,11 @@ class ErrorItem(DocstringMixin, SQLModel):
 
 T = TypeVar("T")
 R = TypeVar("R", bound=ResponseModel)
+
+
+@cache
+def _adapter(model: type[R]) -> TypeAdapter[R]:
+    return TypeAdapter(model)
 
 
 @cache

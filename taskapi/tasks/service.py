@@ -59,10 +59,9 @@ def create_task(
     connection: Connection, owner_id: int, new: TaskCreate, key: str | None
 ) -> VersionedTask:
     """Create a task, or return the one that this idempotency key created before."""
-    request = new.model_dump_json()
     if key:
         connection.begin()
-        if answer := find_response(connection, owner_id, key, request):
+        if answer := find_response(connection, owner_id, key, new.model_dump_json()):
             return VersionedTask.model_validate_json(answer)
     now = utc_now()
     values = {
@@ -77,7 +76,7 @@ def create_task(
     task = VersionedTask.model_validate({"id": task_id, **values})
     if key:
         answer = TaskPublic.model_validate(task).model_dump_json()
-        store_response(connection, owner_id, key, request, answer)
+        store_response(connection, owner_id, key, new.model_dump_json(), answer)
     return task
 
 
@@ -96,7 +95,7 @@ def replace_task(
         own = {"owner_id": owner_id, "task_id": task_id}
         renamed = {f"new_{name}": value for name, value in values.items()}
         if row := connection.execute(REPLACE_OWN_TASK, own | renamed).one_or_none():
-            return VersionedTask.model_validate(row)
+            return VersionedTask.of_row(row)
     connection.begin()
     return update_task(connection, owner_id, task_id, new, conditions)
 
@@ -147,4 +146,4 @@ def _get_own(
     row = connection.execute(statement, {"owner_id": owner_id, "task_id": task_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such task.")
-    return VersionedTask.model_validate(row)
+    return VersionedTask.of_row(row)

@@ -45,7 +45,7 @@ def get_user(connection: Connection, user_id: int) -> VersionedUser:
     row = connection.execute(SELECT_USER, {"user_id": user_id}).one_or_none()
     if row is None:
         raise NotFound("There is no such user.")
-    return VersionedUser.model_validate(row)
+    return VersionedUser.of_row(row)
 
 
 @raises(EmailTaken)
@@ -143,7 +143,7 @@ def lock_user(connection: Connection, email: str) -> VersionedUser:
     row = connection.execute(LOCK_USER_WITH_KEY, {"key": account_key(email)}).one_or_none()
     if row is None:
         raise NotFound("There is no account with this e-mail.")
-    return VersionedUser.model_validate(row)
+    return VersionedUser.of_row(row)
 
 
 def set_password(connection: Connection, email: str, password_hash: str) -> None:
