@@ -114,13 +114,16 @@ def _compile_strpos(element: _Find, compiler: SQLCompiler, **options: Any) -> st
 def select_page(
     owner_id: int, params: TaskListParams, position: CursorPosition | None
 ) -> Statement:
-    """Select the tasks of a page, and one more if there is a next page."""
+    """Select the tasks of a page, and one more if there is a next page. If the total is requested,
+    each row has it.
+    """
     values = _filter_values(owner_id, params) | {"limit": params.limit + 1}
     if position:
         value, task_id = position
         values |= {"start": _parse_start(params.sort, value), "start_id": task_id}
-    statement = _select_page(params.sort, len(params.status), bool(params.q), bool(position))
-    return statement, values
+    filters = len(params.status), bool(params.q)
+    statement = _select_page(params.sort, *filters, bool(position))
+    return _with_total(statement, *filters) if params.total else statement, values
 
 
 def count_tasks(owner_id: int, params: TaskListParams) -> Statement:
@@ -171,6 +174,12 @@ def _select_page(order: TaskOrder, statuses: int, text: bool, after: bool) -> Se
         statement = statement.where(row < start if descending else row > start)
     ordered = (key.desc() if descending else key for key in (attribute(Task.user_id), *keys))
     return statement.order_by(*ordered).limit(bindparam("limit"))
+
+
+@cache
+def _with_total(page: Select[Any], statuses: int, text: bool) -> Select[Any]:  # noqa: FBT001 -- the key of a cache
+    total = _count_tasks(statuses, text).correlate(None).scalar_subquery()
+    return page.add_columns(total.label("total"))
 
 
 @cache

@@ -38,12 +38,14 @@ def list_tasks(
     position: CursorPosition | None,
 ) -> tuple[list[TaskPublic], int | None]:
     """Return the tasks of a page, one more if there is a next page, and the total if requested."""
-    total = None
-    if params.total:
+    page = select_page(owner_id, params, position)
+    rows = connection.execute(*page).all()
+    total = rows[0].total if rows and params.total else None
+    if params.total and not rows:
         connection.begin()
         total = connection.execute(*count_tasks(owner_id, params)).scalar_one()
-    rows = connection.execute(*select_page(owner_id, params, position))
-    return TaskPublic.of_rows(rows.all()), total
+        rows = connection.execute(*page).all()
+    return TaskPublic.of_rows(rows), total
 
 
 @raises(NotFound)

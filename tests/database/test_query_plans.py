@@ -51,13 +51,17 @@ def plan(connection: Connection, statement: Executable, parameters: dict[str, ob
 
 
 def test_a_page_is_one_range_of_an_index_on_the_users_tasks(connection: Connection) -> None:
-    for order, statuses, after in product(TaskOrder, (0, 1, 2), (False, True)):
-        page = TaskListParams(sort=order, status=list(TaskStatus)[:statuses], limit=20)
+    for order, statuses, after, total in product(
+        TaskOrder, (0, 1, 2), (False, True), (False, True)
+    ):
+        wanted = list(TaskStatus)[:statuses]
+        page = TaskListParams(sort=order, status=wanted, limit=20, total=total)
         value = POSITIONS.get(order.removeprefix("-"), MOMENT)
         explained = plan(connection, *select_page(7, page, (value, 5000) if after else None))
         assert re.search(r"(Index Scan|SEARCH).* ix_tasks_user_id_\w+", explained), explained
         assert re.search(r"Index Cond: .*user_id|\(user_id=\?", explained), explained
-        assert not re.search("Seq Scan|Bitmap|Sort|SCAN|TEMP B-TREE", explained), explained
+        counted = "" if total else "|Bitmap"
+        assert not re.search(f"Seq Scan|Sort|SCAN|TEMP B-TREE{counted}", explained), explained
 
 
 def test_statements_are_compiled_once(
@@ -77,4 +81,5 @@ def test_a_search_does_not_use_like(
     anna = Api.register(start(settings), "anna@example.com")
     with caplog.at_level("DEBUG", "taskapi.database.statements"):
         assert anna.get("/tasks?total=true&q=x").json() == []
-    assert caplog.text.count("instr(") + caplog.text.count("strpos(") == 2
+    assert "instr(" in caplog.text or "strpos(" in caplog.text
+    assert "LIKE" not in caplog.text

@@ -6,37 +6,33 @@ import pytest
 
 from taskapi.settings import Settings
 from taskapi.tasks import service
-from taskapi.tasks.queries import Statement, select_page
+from taskapi.tasks.queries import Statement, count_tasks, select_page
 from tests.api import Api
 from tests.databases import execute
 
 
-def test_the_total_and_the_page_are_of_one_moment(
-    anna: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_the_total_and_an_empty_page_are_of_one_moment(
+    anna: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Failed on PostgreSQL: the total was of a moment before the page."""
-    task = anna.create_task()
+    def count_after_creation(*arguments: Any) -> Statement:
+        anna.create_task()
+        return count_tasks(*arguments)
 
-    def select_after_deletion(*arguments: Any) -> Statement:
-        execute(settings.database_url, "DELETE FROM tasks")
-        return select_page(*arguments)
-
-    monkeypatch.setattr(service, "select_page", select_after_deletion)
+    monkeypatch.setattr(service, "count_tasks", count_after_creation)
     answer = anna.get("/tasks?total=true")
-    assert answer.json() == [task]
-    assert answer.headers["x-total-count"] == "1"
+    assert answer.headers["x-total-count"] == str(len(answer.json()))
 
 
+@pytest.mark.parametrize("query", ["", "?total=true"])
 def test_a_list_and_the_check_of_the_session_are_of_one_moment(
-    anna: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    anna: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     """Failed on PostgreSQL: an account that was being deleted had no tasks."""
-    task = anna.create_task()
+    anna.create_task()
 
     def select_after_deletion(*arguments: Any) -> Statement:
         execute(settings.database_url, "DELETE FROM users")
         return select_page(*arguments)
 
     monkeypatch.setattr(service, "select_page", select_after_deletion)
-    assert anna.get("/tasks?total=true").json() == [task]
-    assert anna.get("/tasks").status_code == 401
+    assert anna.get(f"/tasks{query}").status_code == 401
