@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tests.server import ROOT
 from tests.tools.benchmarks.compare import Measurement
-from tests.tools.benchmarks.contenders import CEILING, UV
+from tests.tools.benchmarks.contenders import CEILING
 from tests.tools.benchmarks.operations import OPERATIONS
 from tests.tools.benchmarks.processes import PROCESSORS
+from tests.tools.benchmarks.programs import UV
 
 PAGES = ROOT / "docs/benchmarks"
 PLOT = PAGES / "throughput.svg"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from tests.server import ROOT
 from tests.tools.benchmarks.compare import measure
-from tests.tools.benchmarks.contenders import BARE, PEERS, TASKAPI, Contender, Server, serve
+from tests.tools.benchmarks.contenders import BARE, PEERS, TASKAPI, Contender
 from tests.tools.benchmarks.operations import OPERATIONS
 from tests.tools.benchmarks.processes import cpu_seconds, resident_megabytes
 from tests.tools.benchmarks.report import machine, number, spread, table
+from tests.tools.benchmarks.servers import Server, serve
 
 NOTHING, EMPTY, OWN = "import sys", "import app", "import taskapi.main"
 
