@@ -20,7 +20,7 @@ class Contender:
     folder: str = ""
     """In `peers/`."""
     script: str = "app.py"
-    """The file there that says which packages it needs (PEP 723). Without one, the
+    """The file there that is built, or says which packages it needs (PEP 723). Without one, the
     packages are this project's.
     """
     command: tuple[str, ...] = ("uvicorn", "app:app", "--port={port}")
@@ -33,6 +33,7 @@ class Contender:
     page_query: str = f"limit={PAGE}"
     items: str | None = None
     user_table: str = "users"
+    databases: Sequence[str] = ("sqlite", "postgresql")
     template: str = "template1"
     """PostgreSQL's database that its own is a copy of."""
     operations: Sequence[str] = tuple(OPERATIONS)
@@ -96,6 +97,14 @@ CEILING = Contender(
     "Starlette, the database's driver and PyJWT: no framework, one commit a request",
     folder="ceiling",
 )
+GO = Contender(
+    "go",
+    "the ceiling in Go: net/http, database/sql and SQLite",
+    folder="go",
+    script="main.go",
+    command=("--port={port}",),
+    databases=("sqlite",),
+)
 CONSTANT = Contender(
     "constant",
     "FastAPI that answers the same always, with no login and no database",
@@ -117,6 +126,7 @@ CONTENDERS = (
     TASKAPI_RUN,
     GRANIAN,
     CEILING,
+    GO,
     CONSTANT,
     USUAL,
     Contender(

@@ -49,7 +49,7 @@ class Server:
             **{name: self._fill(value) for name, value in contender.environment.items()},
             **(environment or {}),
         }
-        self._launcher = launcher(contender.source)
+        self._launcher = launcher(contender.source, folder)
         self._command = [self._fill(part) for part in (*contender.command, *options)]
         self._process: subprocess.Popen[bytes]
 
