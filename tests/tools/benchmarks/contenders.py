@@ -119,6 +119,12 @@ USUAL = Contender(
 )
 
 BARE = Contender("bare", "FastAPI with nothing in it", folder="bare", script="")
+BARE_SQLMODEL = replace(
+    BARE,
+    name="bare-sqlmodel",
+    description="FastAPI with nothing in it, and SQLModel imported",
+    command=("uvicorn", "with_sqlmodel:app", "--port={port}"),
+)
 
 CONTENDERS = (
     TASKAPI,
