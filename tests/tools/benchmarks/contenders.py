@@ -1,7 +1,6 @@
 """The servers that are compared, and how each is started, as its own documentation says."""
 
 import secrets
-import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ class Contender:
     """In `peers/`."""
     script: str = "app.py"
     """The file there that is built, or says which packages it needs (PEP 723). Without one, the
-    packages are this project's.
+    packages are those of this project's image.
     """
     command: tuple[str, ...] = ("uvicorn", "app:app", "--port={port}")
     prepare: tuple[str, ...] = ()
@@ -89,7 +88,7 @@ GRANIAN = replace(
     command=("granian", "--interface=asgi", "--port={port}", "taskapi.main:app"),
     environment={
         **TASKAPI.environment,
-        "PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}",  # the same packages as uvicorn's
+        "PYTHONPATH": f"{ROOT}:{{packages}}",
     },
 )
 CEILING = Contender(

@@ -18,7 +18,7 @@ from tests.tools.benchmarks import seed
 from tests.tools.benchmarks.contenders import PEERS, SECRET, Contender
 from tests.tools.benchmarks.operations import Workload
 from tests.tools.benchmarks.processes import PROCESSORS, pinned, tree
-from tests.tools.benchmarks.programs import launcher
+from tests.tools.benchmarks.programs import launcher, project_packages
 
 SECONDS_TO_START = 600
 
@@ -54,6 +54,8 @@ class Server:
         self._process: subprocess.Popen[bytes]
 
     def _fill(self, template: str) -> str:
+        if "{packages}" in template:
+            template = template.replace("{packages}", project_packages())
         return template.replace("{port}", str(self.port)).replace("{database}", self.database)
 
     @property

@@ -3,7 +3,6 @@
 import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from tests.tools.benchmarks.compare import measure
 from tests.tools.benchmarks.contenders import BARE, BARE_SQLMODEL, PEERS, TASKAPI, Contender
 from tests.tools.benchmarks.operations import OPERATIONS
 from tests.tools.benchmarks.processes import cpu_seconds, resident_megabytes
+from tests.tools.benchmarks.programs import project_python
 from tests.tools.benchmarks.report import machine, number, spread, table
 from tests.tools.benchmarks.servers import Server, serve
 
@@ -49,10 +49,10 @@ MEASURES: tuple[tuple[str, Callable[[Start], float], float], ...] = (
 
 def import_cpu(statement: str, folder: str) -> float:
     """Seconds of processor time of an interpreter that does nothing else, not even clean up."""
-    script = f"{statement}; import os; os._exit(0)"
+    command = [project_python(), "-c", f"{statement}; import os; os._exit(0)"]
     environment = {"PYTHONPATH": f"{ROOT}:{PEERS / BARE.folder}"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, check=True)
+    subprocess.run(command, cwd=folder, env=environment, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
