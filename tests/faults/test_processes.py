@@ -155,6 +155,20 @@ def test_a_start_with_unusable_settings_fails_in_one_line(
     assert list(tmp_path.glob("*")) == []
 
 
+def test_garbage_is_collected_after_the_imports_only(tmp_path: Path) -> None:
+    script = (
+        "import gc\n"
+        "from taskapi.main import app\n"
+        "imports = [generation['collections'] for generation in gc.get_stats()]\n"
+        "cycle = []; cycle.append(cycle); del cycle\n"
+        "print(gc.isenabled(), sum(imports) < 20, gc.collect() > 0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    printed = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
+    assert printed == "True True True\n"
+
+
 def test_a_start_without_migrations_does_not_import_alembic(tmp_path: Path) -> None:
     script = (
         "import sys\n"

@@ -28,7 +28,11 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 def run_compare(arguments: argparse.Namespace) -> None:
     only = {*arguments.only.split(","), CEILING.name} if arguments.only else None
-    contenders = [one for one in CONTENDERS if not only or one.name in only]
+    contenders = [
+        one
+        for one in CONTENDERS
+        if arguments.database in one.databases and (not only or one.name in only)
+    ]
     if arguments.database == "postgresql":
         with postgresql() as server:
             measured = compare.compare(contenders, arguments.rounds, arguments.seconds, server)

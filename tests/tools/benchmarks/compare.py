@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 from tests.databases import PostgreSQL
 from tests.tools.benchmarks import load, seed
-from tests.tools.benchmarks.contenders import Contender, Server, serve
+from tests.tools.benchmarks.contenders import Contender
 from tests.tools.benchmarks.operations import OPERATIONS, Workload
 from tests.tools.benchmarks.processes import cpu_seconds, resident_megabytes
+from tests.tools.benchmarks.servers import Server, serve
 
 CLIENTS = {"read": 32, "page": 32, "create": 64, "update": 64, "mixed": 32}
 WARM_UP = 0.3

@@ -1,30 +1,15 @@
 """The servers that are compared, and how each is started, as its own documentation says."""
 
-import os
 import secrets
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import httpx2
+from tests.server import FAST_HASHES, ROOT
+from tests.tools.benchmarks.operations import OPERATIONS, PAGE
 
-from tests.api import PASSWORD
-from tests.databases import PostgreSQL
-from tests.server import FAST_HASHES, ROOT, free_port
-from tests.tools.benchmarks import seed
-from tests.tools.benchmarks.operations import OPERATIONS, PAGE, Workload
-from tests.tools.benchmarks.processes import PROCESSORS, pinned, tree
-
-UV = os.environ.get("UV", "uv")
 PEERS = Path(__file__).parent / "peers"
 SECRET = secrets.token_hex(32)
-SECONDS_TO_START = 600
 
 
 @dataclass(frozen=True)
@@ -34,7 +19,9 @@ class Contender:
     folder: str = ""
     """In `peers/`."""
     script: str = "app.py"
-    """The file there that says which packages it needs (PEP 723); this project's own if empty."""
+    """The file there that is built, or says which packages it needs (PEP 723). Without one, the
+    packages are those of this project's image.
+    """
     command: tuple[str, ...] = ("uvicorn", "app:app", "--port={port}")
     prepare: tuple[str, ...] = ()
     """What is run once, before the server, for the schema."""
@@ -45,19 +32,16 @@ class Contender:
     page_query: str = f"limit={PAGE}"
     items: str | None = None
     user_table: str = "users"
+    databases: Sequence[str] = ("sqlite", "postgresql")
+    template: str = "template1"
+    """PostgreSQL's database that its own is a copy of."""
     operations: Sequence[str] = tuple(OPERATIONS)
     is_constant: bool = False
     """Whether it knows but one task and one page, and nobody can log in."""
 
-    def interpreter(self) -> str:
-        """The Python with the contender's packages, which are installed if need be."""
-        if not self.script:
-            return sys.executable
-        script = str(PEERS / self.folder / self.script)
-        version = "{}.{}".format(*sys.version_info)
-        subprocess.run([UV, "sync", "--quiet", "--script", script, "--python", version], check=True)
-        find = [UV, "python", "find", "--script", script]
-        return subprocess.run(find, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    @property
+    def source(self) -> Path | None:
+        return PEERS / self.folder / self.script if self.script else None
 
 
 GUNICORN = (
@@ -74,6 +58,7 @@ TASKAPI = Contender(
     "this service",
     script="",
     command=("uvicorn", "taskapi.main:app", "--port={port}"),
+    template="template_taskapi",
     environment={
         "PYTHONPATH": str(ROOT),
         "TASKAPI_DATABASE_URL": "{database}",
@@ -94,10 +79,30 @@ TASKAPI_RUN = replace(
     description="this service started by `fastapi run`",
     command=("fastapi", "run", "--entrypoint=taskapi.main:app", "--port={port}"),
 )
+GRANIAN = replace(
+    TASKAPI,
+    name="taskapi-granian",
+    description="this service on Granian",
+    folder="granian",
+    script="requirements.py",
+    command=("granian", "--interface=asgi", "--port={port}", "taskapi.main:app"),
+    environment={
+        **TASKAPI.environment,
+        "PYTHONPATH": f"{ROOT}:{{packages}}",
+    },
+)
 CEILING = Contender(
     "ceiling",
     "Starlette, the database's driver and PyJWT: no framework, one commit a request",
     folder="ceiling",
+)
+GO = Contender(
+    "go",
+    "the ceiling in Go: net/http, database/sql and SQLite",
+    folder="go",
+    script="main.go",
+    command=("--port={port}",),
+    databases=("sqlite",),
 )
 CONSTANT = Contender(
     "constant",
@@ -113,12 +118,20 @@ USUAL = Contender(
 )
 
 BARE = Contender("bare", "FastAPI with nothing in it", folder="bare", script="")
+BARE_SQLMODEL = replace(
+    BARE,
+    name="bare-sqlmodel",
+    description="FastAPI with nothing in it, and SQLModel imported",
+    command=("uvicorn", "with_sqlmodel:app", "--port={port}"),
+)
 
 CONTENDERS = (
     TASKAPI,
     TASKAPI_H11,
     TASKAPI_RUN,
+    GRANIAN,
     CEILING,
+    GO,
     CONSTANT,
     USUAL,
     Contender(
@@ -172,134 +185,3 @@ CONTENDERS = (
         page_query=f"page=1&per_page={PAGE}",
     ),
 )
-
-
-class Server:
-    """A contender's process, with a database of its own."""
-
-    def __init__(
-        self,
-        contender: Contender,
-        folder: Path,
-        database: str,
-        *options: str,
-        processors: Sequence[int] = PROCESSORS[:1],
-        environment: dict[str, str] | None = None,
-    ) -> None:
-        """`options` are the server's; `processors` are those that it stays on."""
-        self.contender = contender
-        self.database = database
-        self.port = free_port()
-        self._folder = folder
-        self._processors = processors
-        self._python = contender.interpreter()
-        self._environment = {
-            **os.environ,
-            "DATABASE_URL": database,
-            "SECRET": SECRET,
-            "PYTHONPATH": str(PEERS / contender.folder),
-            **{name: self._fill(value) for name, value in contender.environment.items()},
-            **(environment or {}),
-        }
-        self._command = [self._fill(part) for part in (*contender.command, *options)]
-        self._process: subprocess.Popen[bytes]
-
-    def _fill(self, template: str) -> str:
-        return template.replace("{port}", str(self.port)).replace("{database}", self.database)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def prepare(self) -> None:
-        """Make the schema, where the server does not do it by itself."""
-        if self.contender.prepare and self._run(self.contender.prepare).wait():
-            raise RuntimeError(self._log())
-
-    def start(self) -> None:
-        with pinned(*self._processors):
-            self._process = self._run(self._command)
-        deadline = time.monotonic() + SECONDS_TO_START
-        while True:
-            try:
-                httpx2.get(f"http://127.0.0.1:{self.port}/")
-            except httpx2.TransportError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.stop()
-                    raise RuntimeError(self._log()) from None
-                time.sleep(0.02)
-            else:
-                return
-
-    def stop(self) -> None:
-        self._process.terminate()
-        try:
-            self._process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        for process in reversed(tree(self.pid)):
-            os.kill(process, signal.SIGKILL)
-        self._process.wait()
-
-    def _run(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
-        with (self._folder / "server.log").open("ab") as log:
-            return subprocess.Popen(
-                [self._python, "-m", *command],
-                cwd=self._folder,
-                env=self._environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    def _log(self) -> str:
-        tail = (self._folder / "server.log").read_text()[-4000:]
-        return f"{self.contender.name} does not start:\n{tail}"
-
-    def workload(self, users: int = seed.USERS) -> Workload:
-        """Calls by users who have logged in."""
-        contender = self.contender
-        if contender.is_constant:
-            return Workload(["none"], contender.page_query, None, tasks=1)
-        with httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
-            tokens = [self._log_in(client, seed.email(n)) for n in range(1, users + 1)]
-        return Workload(tokens, contender.page_query, contender.items)
-
-    def _log_in(self, client: httpx2.Client, email: str) -> str:
-        contender = self.contender
-        form = {"username": email, "password": PASSWORD}
-        if contender.login_is_json:
-            answer = client.post(contender.login, json=form)
-        else:
-            answer = client.post(contender.login, data={"grant_type": "password", **form})
-        assert answer.is_success, f"{contender.name}: {answer.status_code} {answer.text}"
-        token: str = answer.json()[contender.token]
-        return token
-
-
-@contextmanager
-def serve(
-    contender: Contender,
-    *options: str,
-    server: PostgreSQL | None = None,
-    processors: Sequence[int] = PROCESSORS[:1],
-    environment: dict[str, str] | None = None,
-) -> Iterator[Server]:
-    """Serve the seeded data, from a SQLite file or a database of `server`."""
-    with tempfile.TemporaryDirectory(prefix="taskapi-benchmark-") as name, ExitStack() as stack:
-        folder = Path(name)
-        database = f"sqlite:///{folder}/tasks.db"
-        if server:
-            own = "template_taskapi" if contender.script == "" else "template1"
-            database = server.create_database(own)
-            stack.callback(server.drop_database, database)
-        running = Server(
-            contender, folder, database, *options, processors=processors, environment=environment
-        )
-        running.prepare()
-        running.start()
-        stack.callback(running.stop)
-        if not contender.is_constant:
-            seed.fill(database, contender.user_table)
-        yield running

@@ -10,10 +10,11 @@ from taskapi.settings import Settings
 from tests.api import PASSWORD
 from tests.tools.benchmarks import load, seed
 from tests.tools.benchmarks.compare import Measurement, measure
-from tests.tools.benchmarks.contenders import CEILING, TASKAPI, USUAL, Server, serve
+from tests.tools.benchmarks.contenders import CEILING, TASKAPI, USUAL
 from tests.tools.benchmarks.load import Call
 from tests.tools.benchmarks.operations import Workload
 from tests.tools.benchmarks.report import errors, machine, number, spread, table
+from tests.tools.benchmarks.servers import Server, serve
 
 CLIENTS = (1, 16, 64, 256)
 WRITERS = (1, 16, 64)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tests.server import ROOT
 from tests.tools.benchmarks.compare import Measurement
-from tests.tools.benchmarks.contenders import CEILING, UV
+from tests.tools.benchmarks.contenders import CEILING
 from tests.tools.benchmarks.operations import OPERATIONS
 from tests.tools.benchmarks.processes import PROCESSORS
+from tests.tools.benchmarks.programs import UV
 
 PAGES = ROOT / "docs/benchmarks"
 PLOT = PAGES / "throughput.svg"
@@ -85,19 +86,39 @@ def comparison(measured: Sequence[Measurement]) -> str:
         f"{against_ceiling(rates)}\n"
         "Processor time for a request against the ceiling's; lower is better:\n\n"
         f"{against_ceiling(cpu)}\n"
-        "The medians themselves, and the errors of all rounds:\n\n"
+        "Seconds of processor time for a million requests, which are microseconds for each; "
+        "median:\n\n"
+        f"{processor_seconds(measured, head)}\n"
+        "The other medians, and the errors of all rounds:\n\n"
         f"{absolute(measured)}"
     )
 
 
-def absolute(measured: Sequence[Measurement]) -> str:
-    by_name: dict[tuple[str, str], list[Measurement]] = {}
+def processor_seconds(measured: Sequence[Measurement], head: Sequence[str]) -> str:
+    rounds = by_operation(measured)
+    operations = dict.fromkeys(operation for operation, _ in rounds)
+    names = dict.fromkeys(one.contender for one in measured)
+
+    def cell(operation: str, name: str) -> str:
+        values = [one.cpu for one in rounds.get((operation, name), [])]
+        return number(statistics.median(values)) if values else ""
+
+    return table(head, ([name, *(cell(one, name) for one in operations)] for name in names))
+
+
+def by_operation(measured: Sequence[Measurement]) -> dict[tuple[str, str], list[Measurement]]:
+    """Return the rounds of each operation of each server."""
+    found: dict[tuple[str, str], list[Measurement]] = {}
     for one in measured:
-        by_name.setdefault((one.operation, one.contender), []).append(one)
-    head = ["", "µs a request", "requests/s", "p50, ms", "p99, ms", "RSS, MB", "errors"]
+        found.setdefault((one.operation, one.contender), []).append(one)
+    return found
+
+
+def absolute(measured: Sequence[Measurement]) -> str:
+    head = ["", "requests/s", "p50, ms", "p99, ms", "RSS, MB", "errors"]
     rows = []
     for operation in OPERATIONS:
-        for (own_operation, name), rounds in by_name.items():
+        for (own_operation, name), rounds in by_operation(measured).items():
             if own_operation == operation:
                 rows.append([f"{operation}: {name}", *_medians(rounds), errors(rounds)])
     return table(head, rows)
@@ -105,7 +126,6 @@ def absolute(measured: Sequence[Measurement]) -> str:
 
 def _medians(rounds: Sequence[Measurement]) -> list[str]:
     values: list[Callable[[Measurement], float]] = [
-        lambda one: one.cpu,
         lambda one: one.rate,
         lambda one: one.p50,
         lambda one: one.p99,

@@ -2,9 +2,10 @@
 
 from tests.databases import PostgreSQL
 from tests.tools.benchmarks.compare import measure
-from tests.tools.benchmarks.contenders import TASKAPI, serve
+from tests.tools.benchmarks.contenders import TASKAPI
 from tests.tools.benchmarks.processes import PROCESSORS, resident_megabytes
 from tests.tools.benchmarks.report import errors, machine, number, table
+from tests.tools.benchmarks.servers import serve
 
 WORKERS = (1, 2, 4)
 CLIENTS = 64

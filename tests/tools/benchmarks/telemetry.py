@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from tests.collector import collect
 from tests.tools.benchmarks.compare import WARM_UP, measure
-from tests.tools.benchmarks.contenders import TASKAPI, serve
+from tests.tools.benchmarks.contenders import TASKAPI
 from tests.tools.benchmarks.processes import PROCESSORS
+from tests.tools.benchmarks.servers import serve
 
 SECONDS = 1.0
 

@@ -3,13 +3,15 @@
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.databases import execute
 from tests.tools.benchmarks.compare import Measurement, measure
-from tests.tools.benchmarks.contenders import TASKAPI, Server, serve
+from tests.tools.benchmarks.contenders import GO, GRANIAN, TASKAPI
 from tests.tools.benchmarks.operations import OPERATIONS, Workload
+from tests.tools.benchmarks.servers import Server, serve
 from tests.waiting import HANG
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what servers take")
@@ -23,9 +25,9 @@ FORGET_CHANGES = """CREATE TRIGGER forget AFTER UPDATE ON tasks WHEN NEW.descrip
     BEGIN UPDATE tasks SET description = 'lost' WHERE id = NEW.id; END"""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serve(TASKAPI) as running:
+@pytest.fixture(scope="module", params=[TASKAPI, GRANIAN, GO], ids=lambda one: one.name)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    with serve(request.param) as running:
         yield running
 
 
@@ -45,6 +47,13 @@ def test_right_answers_are_counted(server: Server, workload: Workload, operation
     assert measured.rate > 0
     assert 0 < measured.p50 <= measured.p99
     assert measured.resident > 0
+
+
+def test_requests_are_logged(server: Server, workload: Workload) -> None:
+    log = Path(server.database.removeprefix("sqlite:///")).with_name("server.log")
+    before = log.read_text().count("GET /tasks/")
+    least = run(server, workload, "read").rate * SECONDS
+    assert log.read_text().count("GET /tasks/") - before >= least > 0
 
 
 @pytest.mark.parametrize(
