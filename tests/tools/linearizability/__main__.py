@@ -51,10 +51,11 @@ async def measure(
                 if not check(seed, history, is_shown=not until_found):
                     wrong += 1
                     first = first or number
-    events = ", ".join(f"{count} {name}" for name, count in deployment.events.items())
+    unanswered = sum(times for name, times in answers.items() if name.endswith("?"))
+    events = "".join(f"; {count} {name}" for name, count in deployment.events.items())
     print(
-        f"{number} histories, {answers.total()} calls, {wrong} not linearizable;"
-        f" {events or 'undisturbed'}; {time.monotonic() - began:.0f} s",
+        f"{number} histories, {answers.total()} calls, of which {unanswered} not answered{events};"
+        f" {wrong} not linearizable; {time.monotonic() - began:.0f} s",
         flush=True,
     )
     if not until_found:

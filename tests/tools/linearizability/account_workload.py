@@ -35,12 +35,11 @@ from tests.tools.linearizability.workload import Workload
 
 FIRST_SESSIONS = 4
 FIRST_TASKS = 2
-FAVOURED = (0, 0, 1, 4)
-"""Each history favours other operations, so that each pair of them meets often in some."""
+EMPHASES = (((0,), (0, 0, 1, 4), (1, 4)), ((0, 1, 1, 4), (0, 0, 1), (0, 0, 1)))
+"""The weights that operations on the account, changes of tasks, and reads of tasks may have.
 
-EMPHASES = (((0,), FAVOURED), (FAVOURED, (0, 0, 1)))
-"""The weights that operations on the account, and on tasks, may have. In half of the histories, no
-session ends.
+Each history favours other operations, so that each pair of them meets often in some. In half of
+them, no session ends.
 """
 
 STATUSES = ("новая", "в процессе", "завершена")
@@ -56,13 +55,14 @@ class AccountWorkload(Workload[Account, AccountOperation]):
         self._passwords = [account.password]
         self._created: list[CreateTask] = []
         """Those with a key."""
-        of_account, of_tasks = self._operations(), self._task_operations()
-        weights_of_account, weights_of_tasks = random.choice(EMPHASES)
-        self._make = [*of_account, *of_tasks]
-        self._weights = [random.choice(weights_of_account) for _ in of_account]
-        self._weights += [random.choice(weights_of_tasks) for _ in of_tasks]
-        if not any(self._weights):
-            self._weights = [1] * len(self._make)
+        kinds = (self._operations(), self._changes_of_tasks(), self._reads_of_tasks())
+        weights = random.choice(EMPHASES)
+        self._make = [make for kind in kinds for make in kind]
+        self._weights = [
+            random.choice(choices)
+            for kind, choices in zip(kinds, weights, strict=True)
+            for _ in kind
+        ]
 
     @classmethod
     async def register(
@@ -79,9 +79,9 @@ class AccountWorkload(Workload[Account, AccountOperation]):
     def choose(self) -> AccountOperation | None:
         if self._deleted:
             return None
-        (make,) = self.random.choices(self._make, self._weights)
         if not self._sessions() or self.random.random() < 0.05:
-            make = self._log_in
+            return self._log_in()
+        (make,) = self.random.choices(self._make, self._weights)
         return make()
 
     async def send(
@@ -118,14 +118,18 @@ class AccountWorkload(Workload[Account, AccountOperation]):
             lambda: DeleteAccount(self._session()),
         ]
 
-    def _task_operations(self) -> list[Callable[[], AccountOperation]]:
+    def _changes_of_tasks(self) -> list[Callable[[], AccountOperation]]:
         return [
             self._create_task,
-            lambda: ReadTask(self._session(), *self._task_and_version()),
             self._replace_task,
             self._describe_task,
             self._move_task,
             lambda: DeleteTask(self._session(), *self._task_and_version()),
+        ]
+
+    def _reads_of_tasks(self) -> list[Callable[[], AccountOperation]]:
+        return [
+            lambda: ReadTask(self._session(), *self._task_and_version()),
             lambda: ListTasks(self._session()),
         ]
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -124,20 +125,22 @@ def deploy(arrangement: Arrangement, database: Database, fault: str = "") -> Ite
         "FAULT": fault,
     }
     with ExitStack() as stack:
-        services = []
-        for _ in range(arrangement.processes):
-            folder = Path(stack.enter_context(TemporaryDirectory()))
-            service = Service(
-                folder,
+        services = [
+            Service(
+                Path(stack.enter_context(TemporaryDirectory())),
                 f"--workers={arrangement.workers}",
                 application=FAULTY_APPLICATION,
                 queue_timeout=QUEUE_TIMEOUT,
                 **variables,
             )
-            service.start()
+            for _ in range(arrangement.processes)
+        ]
+        for service in services:
             stack.callback(service.stop)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Service.start, services))
+        for service in services:
             service.wait_for_starts(arrangement.workers)
-            services.append(service)
         events = Events()
         disturb = database.disturbance(arrangement.disturbance, services, events)
         yield Deployment([service.url for service in services], disturb, events)

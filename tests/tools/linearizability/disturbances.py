@@ -15,8 +15,9 @@ CHANCE = Random()  # noqa: S311 -- no secret
 
 END_ONE_CONNECTION = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-WHERE datname = :name AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1
+WHERE datname = :name ORDER BY state = 'idle', random() LIMIT 1
 """
+"""One that works at this moment, if there is any."""
 
 Events = Counter[str]
 Disturbance = Callable[[Progress], Coroutine[Any, Any, None]]
@@ -36,7 +37,7 @@ def end_connections(url: str, events: Events) -> Disturbance:
                 execute, other, END_ONE_CONNECTION, name=database_name(url)
             )
             events["connections ended"] += len(ended)
-            await asyncio.sleep(CHANCE.uniform(0, 0.05))
+            await asyncio.sleep(CHANCE.uniform(0, 0.02))
 
     return disturb
 

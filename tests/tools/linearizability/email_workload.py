@@ -21,8 +21,8 @@ from tests.tools.linearizability.emails import (
 )
 from tests.tools.linearizability.workload import Workload
 
-FIRST_ACCOUNTS = 4
-ADDRESSES = 3
+FIRST_ACCOUNTS = 6
+ADDRESSES = 4
 
 
 class EmailWorkload(Workload[Owners, EmailOperation]):
@@ -37,11 +37,11 @@ class EmailWorkload(Workload[Owners, EmailOperation]):
         self._wanted: dict[int, str] = {}
         """The address that each account, by its number, was last known to want."""
         make: dict[Callable[[], EmailOperation], int] = {
-            self._register: 3,
-            self._log_in: 3,
+            self._register: 4,
+            self._log_in: 4,
             self._look: 3,
             self._change: 6,
-            lambda: CloseAccount(self._account()): 2,
+            lambda: CloseAccount(self._account()): 1,
         }
         self._make = list(make)
         self._weights = list(make.values())
@@ -123,7 +123,7 @@ class EmailWorkload(Workload[Owners, EmailOperation]):
     def _change(self) -> ChangeAddress:
         """Often to an address of its own, which releases the other."""
         number = self._account()
-        email = self._own_address(number) if self.random.random() < 0.3 else self._address()
+        email = self._own_address(number) if self.random.random() < 0.5 else self._address()
         return ChangeAddress(number, email)
 
     def _address(self) -> str:

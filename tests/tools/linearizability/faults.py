@@ -125,19 +125,17 @@ def kept() -> None:
 
 
 def taken() -> None:
-    """Each process remembers for a moment that an address is taken."""
-    seen: dict[str, float] = {}
+    """Each process refuses to register an address that it has refused, even when it is free."""
+    refused: set[str] = set()
     create_user = users.create_user
 
     def create_or_refuse(connection: Connection, new: Any, password_hash: str) -> Any:
-        now = time.monotonic()
-        email = new.email.lower()
-        if seen.get(email, 0) + REMEMBERED_SECONDS > now:
+        if new.email.lower() in refused:
             raise EmailTaken("An account with this e-mail exists.")
         try:
             return create_user(connection, new, password_hash)
         except EmailTaken:
-            seen[email] = now
+            refused.add(new.email.lower())
             raise
 
     patch.object(users, "create_user", create_or_refuse).start()

@@ -41,11 +41,11 @@ async def record(
     workloads = [await create(clients[0], seed) for seed in seeds]
     await asyncio.gather(*(workload.prepare(clients[0]) for workload in workloads))
     runs = [
-        workload.run(clients[number % len(clients)], options.calls)
+        workload.run(clients[number % len(clients)], options.calls * workload.share)
         for workload in workloads
-        for number in range(options.clients)
+        for number in range(options.clients // workload.share)
     ]
-    progress = Progress(workloads, len(runs) * options.calls)
+    progress = Progress(workloads, len(seeds) * options.clients * options.calls)
     async with asyncio.TaskGroup() as group:
         group.create_task(disturb(progress))
         await asyncio.gather(*runs)

@@ -44,6 +44,8 @@ class Workload(ABC, Generic[State, Op]):
     def __init__(self, random: Random, initial: State) -> None:
         self.history = History(initial)
         self.random = random
+        self.share = random.choice((1, 3))
+        """One of so many clients takes part, and makes the calls of the others too."""
         self.numbers = count(1)
 
     @abstractmethod
