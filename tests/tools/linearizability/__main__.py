@@ -48,7 +48,7 @@ async def measure(
             for seed, history in zip(seeds, histories, strict=True):
                 number += 1
                 answers += history.answers
-                if not check(seed, history, is_shown=not until_found):
+                if not check(seed, history, is_control=until_found):
                     wrong += 1
                     first = first or number
     unanswered = sum(times for name, times in answers.items() if name.endswith("?"))
@@ -63,16 +63,17 @@ async def measure(
     return first
 
 
-def check(seed: str, history: History[Any], *, is_shown: bool) -> bool:
+def check(seed: str, history: History[Any], *, is_control: bool) -> bool:
+    """Return whether the history is linearizable. An undecided one is not, except in a control."""
     try:
         if is_linearizable(history.calls, history.initial):
             return True
     except Undecided:
         print(f"{seed}: undecided, too many orders are possible", flush=True)
-    else:
-        if is_shown:
-            print(f"{seed}: not linearizable", flush=True)
-            show(history)
+        return is_control
+    if not is_control:
+        print(f"{seed}: not linearizable", flush=True)
+        show(history)
     return False
 
 
@@ -104,7 +105,7 @@ def find(fault: str, arrangement: Arrangement, database: Database, options: Name
     changed = {"seed": f"{options.seed}-{fault}", "histories": MAX_OF_A_CONTROL}
     control = Namespace(**{**vars(options), **changed})
     with deploy(arrangement, database, fault) as deployment:
-        after = asyncio.run(measure(deployment, 1, control, until_found=True))
+        after = asyncio.run(measure(deployment, arrangement.together, control, until_found=True))
     print(f"control {fault!r}: {f'found after {after}' if after else 'NOT FOUND'}", flush=True)
     return after > 0
 

@@ -36,10 +36,17 @@ SETTINGS = {
 }
 
 SQLITE_CONTROLS = (
-    *("unconditional", "early", "cached", "forgotten"),
-    *("remembered", "kept", "taken"),
+    "unconditional",
+    "early",
+    "cached",
+    "forgotten",
+    "remembered",
+    "kept",
+    "taken",
 )
 CONTROLS = ("unlocked", "torn", *SQLITE_CONTROLS)
+UNREPLICATED = "unreplicated"
+"""The primary acknowledges writes that its standbys do not have when it is killed."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Arrangement:
     together: int = 1
     """How many histories are recorded at once."""
     controls: tuple[str, ...] = ()
+    """Faults that are planted."""
 
 
 ARRANGEMENTS = {
@@ -63,7 +71,9 @@ ARRANGEMENTS = {
     "pgbouncer": Arrangement("pgbouncer"),
     "terminated": Arrangement(disturbance="terminate"),
     "killed": Arrangement(disturbance="kill", together=5),
-    "failover": Arrangement("cluster", disturbance="failover", together=10),
+    "failover": Arrangement(
+        "cluster", disturbance="failover", together=10, controls=(UNREPLICATED,)
+    ),
 }
 
 
@@ -82,6 +92,10 @@ class Database:
             case "failover":
                 assert self.servers
                 return kill_primary(self.servers, events)
+            case "unreplicated":
+                assert self.servers
+                self.servers.replicate_asynchronously()
+                return kill_primary(self.servers, events, cut_off=True)
         return leave_alone
 
 
@@ -118,6 +132,9 @@ class Deployment:
 
 @contextmanager
 def deploy(arrangement: Arrangement, database: Database, fault: str = "") -> Iterator[Deployment]:
+    disturbance = arrangement.disturbance
+    if fault == UNREPLICATED:
+        disturbance, fault = fault, ""
     variables = {
         **SETTINGS,
         "TASKAPI_DATABASE_URL": database.url,
@@ -142,5 +159,5 @@ def deploy(arrangement: Arrangement, database: Database, fault: str = "") -> Ite
         for service in services:
             service.wait_for_starts(arrangement.workers)
         events = Events()
-        disturb = database.disturbance(arrangement.disturbance, services, events)
+        disturb = database.disturbance(disturbance, services, events)
         yield Deployment([service.url for service in services], disturb, events)

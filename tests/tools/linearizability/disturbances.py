@@ -19,6 +19,8 @@ WHERE datname = :name ORDER BY state = 'idle', random() LIMIT 1
 """
 """One that works at this moment, if there is any."""
 
+CUT_OFF_CALLS = 100
+
 Events = Counter[str]
 Disturbance = Callable[[Progress], Coroutine[Any, Any, None]]
 
@@ -57,12 +59,19 @@ def kill(services: Sequence[Service], events: Events) -> Disturbance:
     return disturb
 
 
-def kill_primary(servers: Cluster, events: Events) -> Disturbance:
-    """Kill the primary at a random moment. When the histories are over, start it as a standby."""
+def kill_primary(servers: Cluster, events: Events, *, cut_off: bool = False) -> Disturbance:
+    """Kill the primary at a random moment. When the histories are over, start it as a standby.
+
+    With `cut_off`, it goes on without its standbys before.
+    """
 
     async def disturb(progress: Progress) -> None:
         primary = servers.primary()
-        await progress.reach(_moment(progress))
+        moment = _moment(progress)
+        await progress.reach(moment)
+        if cut_off:
+            await asyncio.to_thread(servers.freeze_replication)
+            await progress.reach(moment + CUT_OFF_CALLS)
         await asyncio.to_thread(primary.kill)
         await asyncio.to_thread(wait, "another primary", lambda: servers.primary() is not primary)
         events["failovers"] += 1

@@ -141,13 +141,7 @@ def taken() -> None:
     patch.object(users, "create_user", create_or_refuse).start()
 
 
-FAULTS = {
-    function.__name__: function
-    for function in (
-        *(unlocked, remembered, torn, unconditional, early, cached, forgotten, kept),
-        taken,
-    )
-}
+FAULTS = (unlocked, torn, remembered, unconditional, early, cached, forgotten, kept, taken)
 
 if name := os.environ.get("FAULT"):
-    FAULTS[name]()
+    {fault.__name__: fault for fault in FAULTS}[name]()
