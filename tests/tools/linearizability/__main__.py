@@ -3,10 +3,10 @@ linearizability check of the service, in many short histories.
 
     uv run python -m tests.tools.linearizability --arrangement sqlite postgresql --histories 100
 
-In two of three histories, the clients use one account. In the others, they want the same e-mail
-addresses. Calls that were not answered may have been done, or may be done later. The controls are
-the same service with a fault planted in it, which the check must find. A history that is not
-linearizable is shown with the calls that contradict each other.
+There are three kinds of histories: the clients use the sessions of one account, its tasks, or want
+the same few e-mail addresses. Calls that were not answered may have been done, or may be done
+later. The controls are the same service with a fault planted in it, which the check must find. A
+history that is not linearizable is shown with the calls that contradict each other.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from typing import Any
 
 from tests.tools.linearizability.arrangements import (
     ARRANGEMENTS,
+    SHORT_FORM,
     Arrangement,
     Database,
     Databases,
@@ -27,7 +28,7 @@ from tests.tools.linearizability.arrangements import (
     deploy,
 )
 from tests.tools.linearizability.checker import Call, Undecided, is_linearizable, minimize
-from tests.tools.linearizability.recording import connections, record
+from tests.tools.linearizability.recording import KINDS, connections, record
 from tests.tools.linearizability.workload import History
 
 MAX_OF_A_CONTROL = 300
@@ -95,14 +96,16 @@ def try_arrangement(name: str, databases: Databases, options: Namespace) -> bool
     database = databases.open(arrangement.database)
     with deploy(arrangement, database) as deployment:
         wrong = asyncio.run(measure(deployment, arrangement.together, options))
-    controls = arrangement.controls if options.controls else ()
-    found = [find(fault, arrangement, database, options) for fault in controls]
+    controls = arrangement.controls if options.controls else {}
+    found = [find(fault, kind, arrangement, database, options) for fault, kind in controls.items()]
     return not wrong and all(found)
 
 
-def find(fault: str, arrangement: Arrangement, database: Database, options: Namespace) -> bool:
+def find(
+    fault: str, kind: str, arrangement: Arrangement, database: Database, options: Namespace
+) -> bool:
     """Return whether the check finds a planted fault."""
-    changed = {"seed": f"{options.seed}-{fault}", "histories": MAX_OF_A_CONTROL}
+    changed = {"seed": f"{options.seed}-{fault}", "histories": MAX_OF_A_CONTROL, "kind": [kind]}
     control = Namespace(**{**vars(options), **changed})
     with deploy(arrangement, database, fault) as deployment:
         after = asyncio.run(measure(deployment, arrangement.together, control, until_found=True))
@@ -112,8 +115,9 @@ def find(fault: str, arrangement: Arrangement, database: Database, options: Name
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m tests.tools.linearizability")
-    parser.add_argument("--arrangement", choices=ARRANGEMENTS, nargs="+", default=["postgresql"])
-    parser.add_argument("--histories", type=int, default=100)
+    parser.add_argument("--arrangement", choices=ARRANGEMENTS, nargs="+", default=SHORT_FORM)
+    parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
+    parser.add_argument("--histories", type=int, default=10)
     parser.add_argument("--clients", type=int, default=12)
     parser.add_argument("--calls", type=int, default=4, help="of each client in each history")
     parser.add_argument("--controls", action=BooleanOptionalAction, default=True)

@@ -35,18 +35,20 @@ from tests.tools.linearizability.workload import Workload
 
 FIRST_SESSIONS = 4
 FIRST_TASKS = 2
-EMPHASES = (((0,), (0, 0, 1, 4), (1, 4)), ((0, 1, 1, 4), (0, 0, 1), (0, 0, 1)))
-"""The weights that operations on the account, changes of tasks, and reads of tasks may have.
-
-Each history favours other operations, so that each pair of them meets often in some. In half of
-them, no session ends.
+WEIGHTS = {
+    "sessions": ((0, 1, 1, 4), (0, 0, 1), (0, 0, 1)),
+    "tasks": ((0,), (0, 0, 1, 4), (1, 4)),
+}
+"""The weights that operations on the account, changes of tasks and reads of tasks may have, by the
+kind of the history. Each history favours other operations, so that each pair of them meets often in
+some.
 """
 
 STATUSES = ("новая", "в процессе", "завершена")
 
 
 class AccountWorkload(Workload[Account, AccountOperation]):
-    def __init__(self, random: Random, account: Account, known: Known) -> None:
+    def __init__(self, random: Random, kind: str, account: Account, known: Known) -> None:
         super().__init__(random, account)
         self._known = known
         self._ended: set[int] = set()
@@ -56,19 +58,18 @@ class AccountWorkload(Workload[Account, AccountOperation]):
         self._created: list[CreateTask] = []
         """Those with a key."""
         kinds = (self._operations(), self._changes_of_tasks(), self._reads_of_tasks())
-        weights = random.choice(EMPHASES)
         self._make = [make for kind in kinds for make in kind]
         self._weights = [
             random.choice(choices)
-            for kind, choices in zip(kinds, weights, strict=True)
+            for kind, choices in zip(kinds, WEIGHTS[kind], strict=True)
             for _ in kind
         ]
 
     @classmethod
     async def register(
-        cls, random: Random, client: httpx2.AsyncClient, email: str
+        cls, random: Random, kind: str, client: httpx2.AsyncClient, email: str
     ) -> "AccountWorkload":
-        return cls(random, *(await register(client, email)))
+        return cls(random, kind, *(await register(client, email)))
 
     async def prepare(self, client: httpx2.AsyncClient) -> None:
         for _ in range(FIRST_SESSIONS):

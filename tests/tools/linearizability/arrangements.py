@@ -1,10 +1,10 @@
 """The ways in which the service is run while histories are recorded."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,16 +35,16 @@ SETTINGS = {
     "TASKAPI_REGISTRATION_LIMIT": "",
 }
 
-SQLITE_CONTROLS = (
-    "unconditional",
-    "early",
-    "cached",
-    "forgotten",
-    "remembered",
-    "kept",
-    "taken",
-)
-CONTROLS = ("unlocked", "torn", *SQLITE_CONTROLS)
+SQLITE_CONTROLS = {
+    "remembered": "sessions",
+    "kept": "sessions",
+    "unconditional": "tasks",
+    "early": "tasks",
+    "cached": "tasks",
+    "forgotten": "tasks",
+    "taken": "emails",
+}
+CONTROLS = {"unlocked": "sessions", "torn": "sessions", **SQLITE_CONTROLS}
 UNREPLICATED = "unreplicated"
 """The primary acknowledges writes that its standbys do not have when it is killed."""
 
@@ -58,8 +58,8 @@ class Arrangement:
     disturbance: str = ""
     together: int = 1
     """How many histories are recorded at once."""
-    controls: tuple[str, ...] = ()
-    """Faults that are planted."""
+    controls: Mapping[str, str] = field(default_factory=dict)
+    """Faults that are planted, and the kind of the histories that find each."""
 
 
 ARRANGEMENTS = {
@@ -72,9 +72,12 @@ ARRANGEMENTS = {
     "terminated": Arrangement(disturbance="terminate"),
     "killed": Arrangement(disturbance="kill", together=5),
     "failover": Arrangement(
-        "cluster", disturbance="failover", together=10, controls=(UNREPLICATED,)
+        "cluster", disturbance="failover", together=10, controls={UNREPLICATED: "tasks"}
     ),
 }
+
+
+SHORT_FORM = ["postgresql", "sqlite-workers", "sqlite-killed", "pgbouncer", "terminated", "killed"]
 
 
 @dataclass

@@ -10,10 +10,13 @@ from typing import Any
 
 import httpx2
 
-from tests.tools.linearizability.account_workload import AccountWorkload
+from tests.tools.linearizability.account_workload import WEIGHTS, AccountWorkload
 from tests.tools.linearizability.disturbances import Disturbance
 from tests.tools.linearizability.email_workload import EmailWorkload
 from tests.tools.linearizability.workload import TIMEOUT, History, Progress, Workload
+
+KINDS = (*WEIGHTS, "emails")
+"""Of histories."""
 
 UNLIMITED = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
 
@@ -38,7 +41,7 @@ async def record(
     disturb: Disturbance,
 ) -> list[History[Any]]:
     """Record a history for each seed. The first calls of each are not disturbed."""
-    workloads = [await create(clients[0], seed) for seed in seeds]
+    workloads = [await create(clients[0], seed, options.kind) for seed in seeds]
     await asyncio.gather(*(workload.prepare(clients[0]) for workload in workloads))
     runs = [
         workload.run(clients[number % len(clients)], options.calls * workload.share)
@@ -53,8 +56,9 @@ async def record(
     return [workload.history for workload in workloads]
 
 
-async def create(client: httpx2.AsyncClient, seed: str) -> Workload[Any, Any]:
+async def create(client: httpx2.AsyncClient, seed: str, kinds: Sequence[str]) -> Workload[Any, Any]:
     random = Random(seed)  # noqa: S311 -- no secret
-    if random.random() < 1 / 3:
+    kind = random.choice(kinds)
+    if kind == "emails":
         return EmailWorkload(random, seed)
-    return await AccountWorkload.register(random, client, f"{seed}@example.com")
+    return await AccountWorkload.register(random, kind, client, f"{seed}@example.com")
