@@ -224,6 +224,9 @@ def _transact(
                     continue
             if attempt == MAX_ATTEMPTS or not _is_retryable(error):
                 raise
+        except BaseException:
+            connection.is_fresh = False  # the function raised, and the connection works
+            raise
         time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 -- no secret
         attempt += 1
 

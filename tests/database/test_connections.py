@@ -8,7 +8,7 @@ from taskapi.database import connections
 from taskapi.database.connections import Connection
 from taskapi.database.core import Database
 from taskapi.settings import Settings
-from tests.api import Api, check_problem
+from tests.api import PASSWORD, Api, check_problem
 from tests.databases import end_connections
 from tests.fixtures import Start
 from tests.waiting import HANG
@@ -47,6 +47,20 @@ def test_idle_connections_that_the_server_closed_are_replaced(
 
 
 BODY = {"description": "", "status": "новая"}
+
+
+@pytest.mark.database("postgresql")
+@pytest.mark.own_database
+def test_a_connection_that_has_only_refused_requests_is_replaced(
+    anna: Api, settings: Settings
+) -> None:
+    """Failed: 503, as if the connection had never worked."""
+    user = {"name": "Anna", "email": anna.email, "password": PASSWORD}
+    for _ in range(3):
+        end_connections(settings.database_url)
+        assert anna.get("/tasks/9").status_code == 404
+        assert anna.delete("/tasks/9").status_code == 404
+        assert anna.client.post("/users", json=user).status_code == 409
 
 
 @pytest.mark.database("postgresql")

@@ -46,20 +46,25 @@ def _serve(folder: Path, arguments: list[str], variables: Mapping[str, str]) -> 
     for stream in (0, 1, 2):
         os.dup2(log, stream)
     sys.stdin = os.fdopen(0, closefd=False)  # which uvicorn hands on to its workers
-    uvicorn(["tests.faults.app:app", *arguments])
+    uvicorn(arguments)
 
 
 class Service:
     """One service, which keeps its port, settings and folder from one start to the next."""
 
     def __init__(
-        self, folder: Path, *options: str, queue_timeout: float = HANG, **variables: str
+        self,
+        folder: Path,
+        *options: str,
+        application: str = "tests.faults.app:app",
+        queue_timeout: float = HANG,
+        **variables: str,
     ) -> None:
         """`options` are uvicorn's; `variables` are settings."""
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._arguments = [f"--port={self.port}", *options]
+        self._arguments = [application, f"--port={self.port}", *options]
         self._variables = {
             "PYTHONPATH": str(ROOT),
             "QUEUE_TIMEOUT": str(queue_timeout),

@@ -1,10 +1,12 @@
-"""Whether the answers that concurrent clients of one account get could also be given one after
-another: a linearizability check of the service, in many short histories.
+"""Whether the answers that concurrent clients get could also be given one after another: a
+linearizability check of the service, in many short histories.
 
-    uv run python -m tests.tools.linearizability --histories 100 --database postgresql
+    uv run python -m tests.tools.linearizability --arrangement sqlite postgresql --histories 100
 
-The controls are the same service with a fault planted in it, which the check must find. A history
-that is not linearizable is shown with the calls that contradict each other.
+There are three kinds of histories: the clients use the sessions of one account, its tasks, or want
+the same few e-mail addresses. Calls that were not answered may have been done, or may be done
+later. The controls are the same service with a fault planted in it, which the check must find. A
+history that is not linearizable is shown with the calls that contradict each other.
 """
 
 import asyncio
@@ -12,129 +14,122 @@ import secrets
 import signal
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
-from tests.databases import PostgreSQL
-from tests.server import serve
+from tests.tools.linearizability.arrangements import (
+    ARRANGEMENTS,
+    SHORT_FORM,
+    Arrangement,
+    Database,
+    Databases,
+    Deployment,
+    deploy,
+)
 from tests.tools.linearizability.checker import Call, Undecided, is_linearizable, minimize
-from tests.tools.linearizability.model import Account
-from tests.tools.linearizability.workload import History, connections, record
+from tests.tools.linearizability.recording import KINDS, connections, record
+from tests.tools.linearizability.workload import History
 
-APPLICATION = "taskapi.main:app"
-FAULTY_APPLICATION = "tests.tools.linearizability.faults:app"
-CONTROLS = {"sqlite": ["remembered"], "postgresql": ["unlocked", "torn", "remembered"]}
-
-MOST_FOR_A_CONTROL = 300
-"""Histories; each control has been found within ten."""
-
-SETTINGS = {
-    "TASKAPI_SECRET_KEYS": secrets.token_hex(),
-    "TASKAPI_REFRESH_TOKEN_GRACE": "60",  # seconds, longer than a history
-    "TASKAPI_LOGIN_LIMIT": "",
-    "TASKAPI_LOGIN_ACCOUNT_LIMIT": "",
-    "TASKAPI_LOGIN_ADDRESS_LIMIT": "",
-    "TASKAPI_REGISTRATION_LIMIT": "",
-}
+MAX_OF_A_CONTROL = 300
+"""Histories."""
 
 
-@contextmanager
-def services(url: str, processes: int, fault: str = "") -> Iterator[list[str]]:
-    """Serve one database with several processes; yields their URLs."""
-    application = FAULTY_APPLICATION if fault else APPLICATION
-    variables = {**SETTINGS, "TASKAPI_DATABASE_URL": url, "FAULT": fault}
-    with ExitStack() as stack:
-        folders = [stack.enter_context(TemporaryDirectory()) for _ in range(processes)]
-        yield [
-            stack.enter_context(serve(Path(folder), application=application, **variables))
-            for folder in folders
-        ]
+async def measure(
+    deployment: Deployment, together: int, options: Namespace, *, until_found: bool = False
+) -> int:
+    """Record and check histories; returns the number of the first that is wrong, or 0."""
+    began = time.monotonic()
+    answers = Counter[str]()
+    wrong = number = first = 0
+    async with connections(deployment.urls) as clients:
+        while number < options.histories and not (wrong and until_found):
+            seeds = [f"{options.seed}-{number + each + 1}" for each in range(together)]
+            histories = await record(clients, seeds, options, deployment.disturb)
+            for seed, history in zip(seeds, histories, strict=True):
+                number += 1
+                answers += history.answers
+                if not check(seed, history, is_control=until_found):
+                    wrong += 1
+                    first = first or number
+    unanswered = sum(times for name, times in answers.items() if name.endswith("?"))
+    events = "".join(f"; {count} {name}" for name, count in deployment.events.items())
+    print(
+        f"{number} histories, {answers.total()} calls, of which {unanswered} not answered{events};"
+        f" {wrong} not linearizable; {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    if not until_found:
+        print(*(f"{name} × {times}" for name, times in sorted(answers.items())), sep=", ")
+    return first
 
 
-@contextmanager
-def database(system: str) -> Iterator[str]:
-    if system == "sqlite":
-        with TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/taskapi.db"
-    else:
-        with closing(PostgreSQL()) as server:
-            yield server.create_database()
+def check(seed: str, history: History[Any], *, is_control: bool) -> bool:
+    """Return whether the history is linearizable. An undecided one is not, except in a control."""
+    try:
+        if is_linearizable(history.calls, history.initial):
+            return True
+    except Undecided:
+        print(f"{seed}: undecided, too many orders are possible", flush=True)
+        return is_control
+    if not is_control:
+        print(f"{seed}: not linearizable", flush=True)
+        show(history)
+    return False
 
 
-def show(history: History) -> None:
+def show(history: History[Any]) -> None:
     calls = minimize(history.calls, history.initial)
     began = min((call.invoked for call in calls), default=0)
     for call in calls:
         print(f"    {_milliseconds(call, began)}  {call.operation} -> {call.answer}")
 
 
-def _milliseconds(call: Call[Account], began: float) -> str:
+def _milliseconds(call: Call[Any], began: float) -> str:
     return f"{(call.invoked - began) * 1000:7.1f} to {(call.returned - began) * 1000:7.1f} ms"
 
 
-async def measure(urls: Sequence[str], options: Namespace, *, until_found: bool = False) -> int:
-    """Record and check histories; returns how many are not linearizable."""
-    began = time.monotonic()
-    answers = Counter[str]()
-    wrong = number = 0
-    async with connections(urls, options.clients) as clients:
-        while number < options.histories and not (wrong and until_found):
-            number += 1
-            seed = f"{options.seed}-{number}"
-            history = await record(clients, seed, options.calls)
-            answers += history.answers
-            wrong += not check(seed, history)
-    seconds = time.monotonic() - began
-    print(
-        f"{number} histories, {answers.total()} calls, {wrong} not linearizable; {seconds:.0f} s",
-        flush=True,
-    )
-    if not until_found:
-        print(*(f"{name} × {times}" for name, times in sorted(answers.items())), sep=", ")
-    return wrong
+def try_arrangement(name: str, databases: Databases, options: Namespace) -> bool:
+    """Return whether all histories are linearizable, but for those of the controls."""
+    arrangement = ARRANGEMENTS[name]
+    print(f"=== {name}", flush=True)
+    database = databases.open(arrangement.database)
+    with deploy(arrangement, database) as deployment:
+        wrong = asyncio.run(measure(deployment, arrangement.together, options))
+    controls = arrangement.controls if options.controls else {}
+    found = [find(fault, kind, arrangement, database, options) for fault, kind in controls.items()]
+    return not wrong and all(found)
 
 
-def check(seed: str, history: History) -> bool:
-    try:
-        if is_linearizable(history.calls, history.initial):
-            return True
-    except Undecided:
-        print(f"{seed}: undecided, too many orders are possible", flush=True)
-    else:
-        print(f"{seed}: not linearizable", flush=True)
-        show(history)
-    return False
+def find(
+    fault: str, kind: str, arrangement: Arrangement, database: Database, options: Namespace
+) -> bool:
+    """Return whether the check finds a planted fault."""
+    changed = {"seed": f"{options.seed}-{fault}", "histories": MAX_OF_A_CONTROL, "kind": [kind]}
+    control = Namespace(**{**vars(options), **changed})
+    with deploy(arrangement, database, fault) as deployment:
+        after = asyncio.run(measure(deployment, arrangement.together, control, until_found=True))
+    print(f"control {fault!r}: {f'found after {after}' if after else 'NOT FOUND'}", flush=True)
+    return after > 0
 
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m tests.tools.linearizability")
-    parser.add_argument("--histories", type=int, default=100)
-    parser.add_argument("--database", choices=CONTROLS, default="postgresql")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--arrangement", choices=ARRANGEMENTS, nargs="+", default=SHORT_FORM)
+    parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
+    parser.add_argument("--histories", type=int, default=10)
     parser.add_argument("--clients", type=int, default=12)
     parser.add_argument("--calls", type=int, default=4, help="of each client in each history")
+    parser.add_argument("--controls", action=BooleanOptionalAction, default=True)
     parser.add_argument("--seed", default=secrets.token_hex(3))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started ends
-    with database(options.database) as url:
-        with services(url, options.processes) as urls:
-            wrong = asyncio.run(measure(urls, options))
-        missed = [fault for fault in CONTROLS[options.database] if not find(fault, url, options)]
-    print("linearizable, but for the controls" if not (wrong or missed) else "FAILED")
-    sys.exit(bool(wrong or missed))
-
-
-def find(fault: str, url: str, options: Namespace) -> bool:
-    """Return whether the check finds a planted fault."""
-    print(f"control, with the fault {fault!r}", flush=True)
-    changed = {"seed": f"{options.seed}-{fault}", "histories": MOST_FOR_A_CONTROL}
-    control = Namespace(**{**vars(options), **changed})
-    with services(url, options.processes, fault) as urls:
-        return asyncio.run(measure(urls, control, until_found=True)) > 0
+    with Databases() as databases:
+        failed = [
+            name for name in options.arrangement if not try_arrangement(name, databases, options)
+        ]
+    print(f"FAILED: {', '.join(failed)}" if failed else "linearizable, but for the controls")
+    sys.exit(bool(failed))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""One account, as a sequential program would keep it, and the operations on it."""
+"""One account, as a sequential program would keep it, and the operations on its sessions."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.tools.linearizability.checker import Answer
 
+NEW = "новая"
+
 
 class Task(NamedTuple):
     title: str
-    """Its key: each is created once."""
+    """Its key: no two tasks that clients want have the same."""
     description: str = ""
+    status: str = NEW
     version: int = 1
 
 
@@ -20,11 +23,13 @@ class Account(NamedTuple):
     sessions: frozenset[tuple[int, int]] = frozenset()
     """The number of each session, and of its newest refresh token."""
     tasks: frozenset[Task] = frozenset()
+    keys: frozenset[tuple[str, str]] = frozenset()
+    """Each Idempotency-Key that was used, and the title of the task that it created."""
 
 
 DELETED = Account(email="", password="", name="")
 
-INVALID_GRANT = (400, None)
+INVALID_GRANT: Answer = (400, None)
 
 Outcome = tuple[Answer, Account]
 
@@ -158,47 +163,6 @@ class ChangeName(InSession):
 class DeleteAccount(InSession):
     def act(self, _: Account) -> Outcome:
         return (204, None), DELETED
-
-
-@dataclass(frozen=True)
-class ListTasks(Read):
-    """Read the total, and the first page, which has room for all."""
-
-    def act(self, account: Account) -> Outcome:
-        return (200, (len(account.tasks), frozenset(task[:2] for task in account.tasks))), account
-
-
-@dataclass(frozen=True)
-class CreateTask(InSession):
-    title: str
-
-    def act(self, account: Account) -> Outcome:
-        task = Task(self.title)
-        return (201, task), account._replace(tasks=account.tasks | {task})
-
-
-@dataclass(frozen=True)
-class ChangeTask(InSession):
-    title: str
-    description: str
-
-    def act(self, account: Account) -> Outcome:
-        for task in account.tasks:
-            if task.title == self.title:
-                changed = Task(self.title, self.description, task.version + 1)
-                return (200, changed), account._replace(tasks=account.tasks - {task} | {changed})
-        return (404, None), account
-
-
-@dataclass(frozen=True)
-class DeleteTask(InSession):
-    title: str
-
-    def act(self, account: Account) -> Outcome:
-        for task in account.tasks:
-            if task.title == self.title:
-                return (204, None), account._replace(tasks=account.tasks - {task})
-        return (404, None), account
 
 
 AccountOperation = LogIn | Refresh | Revoke | InSession
