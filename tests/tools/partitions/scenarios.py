@@ -1,0 +1,143 @@
+"""What happens to the network, in each scenario until all is as before."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.tools.failover.cluster import Node
+from tests.tools.partitions.hosts import Site
+from tests.tools.partitions.network import both_ways
+
+CUT = 40.0  # seconds, in which a standby replaces the primary
+SHORT_CUT = 15.0  # seconds, where nothing can replace it
+FLAP = 4.0  # seconds of each cut, and between two
+FLAPS = 8
+WATCHDOG = 15.0  # seconds until the reset: `ttl` less Patroni's safety margin of 5
+
+
+@dataclass(frozen=True)
+class Scenario:
+    description: str
+    happen: Callable[[Site], None]
+    aim: float = 30
+    """Seconds without a write."""
+
+
+def isolate(site: Site, node: Node, seconds: float) -> None:
+    everybody = [*site.servers.others(node), *site.front]
+    with site.network.cut(both_ways([site.servers.host(node)], everybody)):
+        time.sleep(seconds)
+
+
+def primary(site: Site) -> None:
+    node = site.servers.primary()
+    site.servers.lead_etcd(site.servers.standby())
+    isolate(site, node, CUT)
+
+
+def primary_and_etcd_leader(site: Site) -> None:
+    node = site.servers.primary()
+    site.servers.lead_etcd(node)
+    isolate(site, node, CUT)
+
+
+def etcd(site: Site) -> None:
+    """Its own member of etcd is on the same host, and has no majority."""
+    node = site.servers.primary()
+    site.servers.lead_etcd(node)
+    paths = both_ways([site.servers.host(node)], site.servers.others(node))
+    with site.network.cut(paths, site.servers.etcd_ports()):
+        time.sleep(CUT)
+
+
+def from_primary(site: Site) -> None:
+    node = site.servers.primary()
+    source = site.servers.host(node)
+    everybody = [*site.servers.others(node), *site.front]
+    with site.network.cut((source, target) for target in everybody):
+        time.sleep(CUT)
+
+
+def to_primary(site: Site) -> None:
+    node = site.servers.primary()
+    target = site.servers.host(node)
+    everybody = [*site.servers.others(node), *site.front]
+    with site.network.cut((source, target) for source in everybody):
+        time.sleep(CUT)
+
+
+def clients(site: Site) -> None:
+    node = site.servers.primary()
+    with site.network.cut(both_ways([site.servers.host(node)], site.front)):
+        time.sleep(SHORT_CUT)
+
+
+def one_service(site: Site) -> None:
+    node = site.servers.primary()
+    with site.network.cut(both_ways([site.servers.host(node)], site.services[:1])):
+        time.sleep(CUT)
+
+
+def standby_and_etcd_leader(site: Site) -> None:
+    node = site.servers.standby()
+    site.servers.lead_etcd(node)
+    isolate(site, node, CUT)
+
+
+def flap(site: Site) -> None:
+    node = site.servers.primary()
+    for _ in range(FLAPS):
+        isolate(site, node, FLAP)
+        time.sleep(FLAP)
+
+
+def frozen_patroni(site: Site) -> None:
+    """The watchdog resets the host."""
+    node = site.servers.primary()
+    node.freeze_patroni()
+    time.sleep(WATCHDOG)
+    node.kill()
+    time.sleep(CUT - WATCHDOG)
+    site.servers.start(node)
+
+
+def frozen_patroni_and_cut(site: Site) -> None:
+    node = site.servers.primary()
+    node.freeze_patroni()
+    isolate(site, node, WATCHDOG)
+    node.kill()
+    time.sleep(CUT - WATCHDOG)
+    site.servers.start(node)
+
+
+def standby(site: Site) -> None:
+    node = site.servers.standby()
+    site.servers.lead_etcd(site.servers.primary())
+    isolate(site, node, CUT)
+
+
+SCENARIOS = {
+    "primary": Scenario("the primary is cut off from everyone", primary),
+    "primary-etcd": Scenario(
+        "the primary, with the leader of etcd, is cut off from everyone", primary_and_etcd_leader
+    ),
+    "etcd": Scenario("the primary is cut off from the other members of etcd", etcd),
+    "from-primary": Scenario("packets from the primary are dropped", from_primary),
+    "to-primary": Scenario("packets to the primary are dropped", to_primary),
+    "clients": Scenario(
+        f"the primary is cut off from both processes of the service, for {SHORT_CUT} s", clients
+    ),
+    "one-service": Scenario(
+        "the primary is cut off from one process of the service", one_service, aim=10
+    ),
+    "standby-etcd": Scenario(
+        "the synchronous standby, with the leader of etcd, is cut off", standby_and_etcd_leader
+    ),
+    "flap": Scenario(f"the primary is cut off for {FLAP} s, {FLAPS} times", flap),
+    "frozen": Scenario(f"Patroni hangs on the primary, reset after {WATCHDOG} s", frozen_patroni),
+    "frozen-cut": Scenario(
+        f"Patroni hangs on the primary, which is cut off, reset after {WATCHDOG} s",
+        frozen_patroni_and_cut,
+    ),
+    "standby": Scenario("the synchronous standby is cut off", standby, aim=10),
+}
