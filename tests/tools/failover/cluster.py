@@ -23,6 +23,7 @@ POLICY = Path(__file__).with_name("patroni.yml")
 NAMES = ("node1", "node2", "node3")
 LOOPBACK = "127.0.0.1"
 DATABASE = "taskapi"
+PARAMETERS = "target_session_attrs=read-write&connect_timeout=2"
 
 Member = dict[str, Any]
 C = TypeVar("C", bound="Cluster")
@@ -68,9 +69,7 @@ class Node:
             "ETCD_ADVERTISE_CLIENT_URLS": f"http://{self.etcd}",
             "ETCD_LISTEN_PEER_URLS": self.etcd_peer,
             "ETCD_INITIAL_ADVERTISE_PEER_URLS": self.etcd_peer,
-            # Five times the defaults, so that a busy machine elects no new leader.
-            "ETCD_HEARTBEAT_INTERVAL": "500",
-            "ETCD_ELECTION_TIMEOUT": "5000",
+            "ETCD_PRE_VOTE": "true",  # the default of etcd 3.5
             "PATRONI_RESTAPI_LISTEN": self.rest,
             "PATRONI_RESTAPI_CONNECT_ADDRESS": self.rest,
         }
@@ -175,7 +174,7 @@ class Cluster:
     def url(self, database: str, user: str = "postgres", password: str = "") -> str:
         hosts = ",".join(node.address for node in self.nodes)
         login = f"{user}:{password or self._password}"
-        return f"postgresql://{login}@{hosts}/{database}?target_session_attrs=read-write"
+        return f"postgresql://{login}@{hosts}/{database}?{PARAMETERS}"
 
     def create_database(self) -> str:
         password = secrets.token_hex()
