@@ -157,7 +157,7 @@ class Cluster:
             Node(name, host, folder, environment, user)
             for name, host in zip(NAMES, hosts, strict=True)
         ]
-        self._roles = ["leader", "replica", "sync_standby"]
+        self._roles = ["leader", "quorum_standby", "quorum_standby"]
 
     def bootstrap(self) -> None:
         for node in self.nodes:
@@ -224,9 +224,11 @@ class Cluster:
         self._roles = ["leader", "replica", "replica"]
         self.wait_until_whole()
 
-    def switch_over(self, primary: Node) -> None:
-        leader = {"leader": primary.name}
-        self.request(primary, "POST", "/switchover", json=leader).raise_for_status()
+    def switch_over(self, primary: Node, successor: Node | None = None) -> None:
+        names = {"leader": primary.name}
+        if successor:
+            names["candidate"] = successor.name
+        self.request(primary, "POST", "/switchover", json=names).raise_for_status()
 
     def freeze_replication(self) -> None:
         """As if the network between the servers, but not that to the clients, were cut."""

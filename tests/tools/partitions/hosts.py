@@ -85,9 +85,8 @@ class PartitionedCluster(Cluster):
         return [host for name, host in self.hosts.items() if name != node.name]
 
     def standby(self) -> Node:
-        """The synchronous one."""
-        name = next(one["name"] for one in self.members() if one["role"] == "sync_standby")
-        return next(node for node in self.nodes if node.name == name)
+        primary = self.primary()
+        return next(node for node in self.nodes if node is not primary)
 
     def etcd_ports(self) -> list[int]:
         addresses = [at for node in self.nodes for at in (node.etcd, node.etcd_peer)]
