@@ -23,7 +23,6 @@ from taskapi.settings import Settings
 from taskapi.users import service as users_service
 from tests.api import PASSWORD, Api, check_problem
 from tests.databases import execute
-from tests.waiting import HANG
 
 WAITING = 0.5
 """Seconds in which all requests of a test reach the queue, even on a slow machine."""
@@ -147,31 +146,6 @@ def test_a_request_that_waits_too_long_for_a_thread_is_unavailable(
     assert problem["detail"] == "The database is too busy."
     assert refused.headers["retry-after"] == "1"
     assert anna.get("/tasks").json() == []
-
-
-def test_waiting_readiness_checks_share_a_connection(settings: Settings) -> None:
-    """Failed: while a host was cut off, each of them connected anew, after all others."""
-    database = Database(settings)
-    begun, end = Event(), Event()
-
-    def block(_: Connection) -> None:
-        begun.set()
-        end.wait(HANG)
-
-    def get_itself(connection: Connection) -> Connection:
-        return connection
-
-    async def run() -> list[Connection]:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(database.check(block))
-            await asyncio.to_thread(begun.wait, HANG)
-            waiting = [group.create_task(database.check(get_itself)) for _ in range(3)]
-            await asyncio.sleep(0)
-            end.set()
-        return [task.result() for task in waiting]
-
-    assert len(set(asyncio.run(run()))) == 1
-    database.close()
 
 
 def test_a_running_job_does_not_expire() -> None:

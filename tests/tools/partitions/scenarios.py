@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.tools.failover.cluster import Node
 from tests.tools.partitions.hosts import Site
-from tests.tools.partitions.network import both_ways
+from tests.tools.partitions.network import Host, both_ways
 
 CUT = 40.0  # seconds, in which a standby replaces the primary
 SHORT_CUT = 15.0  # seconds, where nothing can replace it
@@ -24,10 +24,20 @@ class Scenario:
     """Seconds without a write."""
 
 
+def everybody_but(site: Site, node: Node) -> list[Host]:
+    return [*site.servers.others(node), *site.front]
+
+
 def isolate(site: Site, node: Node, seconds: float) -> None:
-    everybody = [*site.servers.others(node), *site.front]
-    with site.network.cut(both_ways([site.servers.host(node)], everybody)):
+    with site.network.cut(both_ways([site.servers.host(node)], everybody_but(site, node))):
         time.sleep(seconds)
+
+
+def reset(site: Site, node: Node) -> None:
+    """As the watchdog does."""
+    node.kill()
+    time.sleep(CUT - WATCHDOG)
+    site.servers.start(node)
 
 
 def primary(site: Site) -> None:
@@ -54,16 +64,14 @@ def etcd(site: Site) -> None:
 def from_primary(site: Site) -> None:
     node = site.servers.primary()
     source = site.servers.host(node)
-    everybody = [*site.servers.others(node), *site.front]
-    with site.network.cut((source, target) for target in everybody):
+    with site.network.cut((source, target) for target in everybody_but(site, node)):
         time.sleep(CUT)
 
 
 def to_primary(site: Site) -> None:
     node = site.servers.primary()
     target = site.servers.host(node)
-    everybody = [*site.servers.others(node), *site.front]
-    with site.network.cut((source, target) for source in everybody):
+    with site.network.cut((source, target) for source in everybody_but(site, node)):
         time.sleep(CUT)
 
 
@@ -93,22 +101,17 @@ def flap(site: Site) -> None:
 
 
 def frozen_patroni(site: Site) -> None:
-    """The watchdog resets the host."""
     node = site.servers.primary()
     node.freeze_patroni()
     time.sleep(WATCHDOG)
-    node.kill()
-    time.sleep(CUT - WATCHDOG)
-    site.servers.start(node)
+    reset(site, node)
 
 
 def frozen_patroni_and_cut(site: Site) -> None:
     node = site.servers.primary()
     node.freeze_patroni()
     isolate(site, node, WATCHDOG)
-    node.kill()
-    time.sleep(CUT - WATCHDOG)
-    site.servers.start(node)
+    reset(site, node)
 
 
 def standby(site: Site) -> None:
