@@ -34,6 +34,8 @@ class Ledger:
     email: str
     tasks: dict[str, str | None] = field(default_factory=dict)
     """The status of each title, None when its task was deleted."""
+    deleting: set[str] = field(default_factory=set)
+    """Titles of tasks whose deletion was requested."""
     recent: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Titles and paths."""
     moments: list[float] = field(default_factory=list)
@@ -54,9 +56,10 @@ class Ledger:
         self.tasks[title] = status
         self.moments.append(time.monotonic())
 
-    def compare(self, acknowledged: str | None, shown: str | None) -> None:
+    def compare(self, title: str, acknowledged: str | None, shown: str | None) -> None:
         """`acknowledged` is the status of the task when its read began."""
-        self.stale += STATES.index(shown) < STATES.index(acknowledged)
+        missing = shown is DELETED and title not in self.deleting
+        self.stale += missing or STATES.index(shown) < STATES.index(acknowledged)
 
 
 class Client:
@@ -118,6 +121,8 @@ class Writer(Client):
             ("PATCH", COMPLETED, 200, 412, {"json": {"status": COMPLETED}}),
             ("DELETE", DELETED, 204, 404, {}),
         )[: number % len(STATES)]:
+            if status is DELETED:
+                self._ledger.deleting.add(title)
             answer = await self._write(
                 method, path, success, repeated, headers={"If-Match": etag}, **body
             )
@@ -172,7 +177,7 @@ class Reader(Client):
             return
         if answer.status_code in {200, 404}:
             shown = answer.json()["status"] if answer.status_code == 200 else DELETED
-            self._ledger.compare(acknowledged, shown)
+            self._ledger.compare(title, acknowledged, shown)
         else:
             self._find_unexplained("GET", answer)
 

@@ -10,6 +10,7 @@ from tests.tools.failover.load import COMPLETED, DELETED, IN_PROGRESS, NEW, Ledg
 def ledger() -> Ledger:
     ledger = Ledger("anna@example.com")
     ledger.acknowledge("completed", COMPLETED)
+    ledger.deleting.add("deleted")
     ledger.acknowledge("deleted", DELETED)
     return ledger
 
@@ -44,16 +45,17 @@ def test_an_unexplained_answer_is_found(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("acknowledged", "shown", "stale"),
+    ("title", "acknowledged", "shown", "stale"),
     [
-        (COMPLETED, IN_PROGRESS, 1),
-        (DELETED, COMPLETED, 1),
-        (COMPLETED, COMPLETED, 0),
-        (COMPLETED, DELETED, 0),
+        ("completed", COMPLETED, IN_PROGRESS, 1),
+        ("completed", COMPLETED, DELETED, 1),
+        ("completed", COMPLETED, COMPLETED, 0),
+        ("deleted", DELETED, COMPLETED, 1),
+        ("deleted", COMPLETED, DELETED, 0),
     ],
 )
 def test_a_stale_read_is_found(
-    ledger: Ledger, acknowledged: str | None, shown: str | None, stale: int
+    ledger: Ledger, title: str, acknowledged: str | None, shown: str | None, stale: int
 ) -> None:
-    ledger.compare(acknowledged, shown)
+    ledger.compare(title, acknowledged, shown)
     assert judge(ledger, [("completed", COMPLETED)]).stale == stale

@@ -52,6 +52,13 @@ def primary_and_etcd_leader(site: Site) -> None:
     isolate(site, node, CUT)
 
 
+def servers(site: Site) -> None:
+    """With asynchronous replication, it goes on acknowledging writes that no standby gets."""
+    node = site.servers.primary()
+    with site.network.cut(both_ways([site.servers.host(node)], site.servers.others(node))):
+        time.sleep(CUT)
+
+
 def etcd(site: Site) -> None:
     """Its own member of etcd is on the same host, and has no majority."""
     node = site.servers.primary()
@@ -137,6 +144,7 @@ SCENARIOS = {
     "primary-etcd": Scenario(
         "the primary, with the leader of etcd, is cut off from everyone", primary_and_etcd_leader
     ),
+    "servers": Scenario("the primary is cut off from the other servers", servers),
     "etcd": Scenario("the primary is cut off from the other members of etcd", etcd),
     "from-primary": Scenario("packets from the primary are dropped", from_primary),
     "to-primary": Scenario("packets to the primary are dropped", to_primary),
@@ -158,5 +166,5 @@ SCENARIOS = {
 
 STALE_CONTROL = Scenario("Patroni hangs on the primary, without a watchdog", unwatched)
 LOSS_CONTROL = Scenario(
-    "the primary is cut off from everyone, with synchronous_mode: False", primary
+    "the primary is cut off from the other servers, with synchronous_mode: False", servers
 )
