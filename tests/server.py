@@ -32,13 +32,14 @@ def serve(
     *options: str,
     application: str = "taskapi.main:app",
     uds: str | None = None,
+    port: str | None = None,
     **variables: str,
 ) -> Iterator[str]:
     """Serve with uvicorn from `folder`, where the database and `server.log` appear; yields the URL.
 
     `variables` are settings; `options` are uvicorn's. `uds` is the socket of the option `--uds`.
     """
-    port = free_port()
+    port = port or str(free_port())
     command = [sys.executable, "-m", "uvicorn", application, f"--port={port}", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **FAST_HASHES, **variables}
     with (folder / "server.log").open("ab") as log:

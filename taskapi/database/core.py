@@ -146,18 +146,22 @@ class Database:
             job.set_exception(job.run(map_error, error))
         deliver([job])
 
-    def _check(self, _: WorkerPool, job: Job[Any]) -> None:
+    def _check(self, pool: WorkerPool, first: Job[Any]) -> None:
+        """Run all waiting checks on one connection. Connecting may take longer than the time
+        between two checks.
+        """
+        jobs = _take_batch(pool, first)
         try:
             with self._reading_engine.begin() as connection:
-                job.set_result(job.run_with(connection))
-        except BaseException as error:  # noqa: BLE001 -- the request gets it, the thread goes on
-            job.set_exception(job.run(map_error, error))
-        deliver([job])
+                for job in jobs:
+                    job.set_result(job.run_with(connection))
+        except BaseException as error:  # noqa: BLE001 -- the requests get it, the thread goes on
+            for job in jobs:
+                job.set_exception(job.run(map_error, error))
+        deliver(jobs)
 
     def _commit_batch(self, pool: WorkerPool, first: Job[Any]) -> None:
-        jobs = [first]
-        while len(jobs) < MAX_BATCH_SIZE and (job := pool.next_waiting()):
-            jobs.append(job)
+        jobs = _take_batch(pool, first)
         metrics.batch_size.record(len(jobs))
 
         def run(connection: Connection) -> None:
@@ -170,6 +174,13 @@ class Database:
             for job in jobs:
                 job.set_exception(job.run(map_error, error))
         deliver(jobs)
+
+
+def _take_batch(pool: WorkerPool, first: Job[Any]) -> list[Job[Any]]:
+    jobs = [first]
+    while len(jobs) < MAX_BATCH_SIZE and (job := pool.next_waiting()):
+        jobs.append(job)
+    return jobs
 
 
 async def _acquire(semaphore: asyncio.Semaphore) -> None:

@@ -138,6 +138,7 @@ def open_engine(
         pool_size=connections,
         max_overflow=0,
         pool_pre_ping=True,
+        pool_use_lifo=True,  # after a failover, check out what has connected, not what was lost
     )
     milliseconds = statement_timeout * 1000
     timeout_options = (

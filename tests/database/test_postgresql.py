@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy import text
 
 from taskapi.database import migrations
 from taskapi.database.engines import open_engine
@@ -145,3 +146,17 @@ def test_databases_must_be_utf8(settings: Settings, postgresql: PostgreSQL) -> N
     postgresql.execute(f"CREATE DATABASE {name}_ascii {options}")
     with pytest.raises(ConfigurationError, match="encoding must be UTF8, and is SQL_ASCII"):
         migrations.upgrade(postgresql.url(f"{name}_ascii"))
+
+
+def test_an_engine_hands_out_the_connection_that_was_used_last(settings: Settings) -> None:
+    """Failed: after a failover, readiness checks connected anew one after the other."""
+    engine = open_engine(settings.database_url, connections=2)
+    get_session = text("SELECT pg_backend_pid()")
+    lost, used = engine.connect(), engine.connect()
+    session = used.scalar(get_session)
+    lost.invalidate()
+    lost.close()
+    used.close()
+    with engine.connect() as connection:
+        assert connection.scalar(get_session) == session
+    engine.dispose()

@@ -1,14 +1,19 @@
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 from alembic import command
 from fastapi.testclient import TestClient
+from sqlalchemy import Connection
 
 from taskapi.database import migrations
+from taskapi.database.core import Database
 from taskapi.settings import Settings
 from tests.api import check_problem
 from tests.databases import execute
+from tests.waiting import HANG
 
 
 def test_a_running_service_is_live_and_ready(client: TestClient) -> None:
@@ -49,3 +54,28 @@ def test_a_missing_database_is_live_but_not_ready(
     assert client.get("/livez").status_code == 200
     moved.rename(folder)
     assert client.get("/readyz").status_code == 200
+
+
+def test_waiting_readiness_checks_share_a_connection(settings: Settings) -> None:
+    """Failed: while a host was cut off, each of them connected anew, after all others."""
+    database = Database(settings)
+    begun, end = Event(), Event()
+
+    def block(_: Connection) -> None:
+        begun.set()
+        end.wait(HANG)
+
+    def get_itself(connection: Connection) -> Connection:
+        return connection
+
+    async def run() -> list[Connection]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(database.check(block))
+            await asyncio.to_thread(begun.wait, HANG)
+            waiting = [group.create_task(database.check(get_itself)) for _ in range(3)]
+            await asyncio.sleep(0)
+            end.set()
+        return [task.result() for task in waiting]
+
+    assert len(set(asyncio.run(run()))) == 1
+    database.close()

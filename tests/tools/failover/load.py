@@ -1,9 +1,10 @@
-"""Clients that write all the time, repeat what nobody acknowledged, and remember what was."""
+"""Clients that write and read all the time, and remember what was acknowledged."""
 
 import asyncio
+import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
@@ -15,12 +16,15 @@ from uuid import uuid4
 import httpx2
 
 from tests.api import PASSWORD
-from tests.databases import execute
 
-PAUSE = 0.02  # seconds between the tasks of a writer
-PATIENCE = 15.0  # seconds that a writer waits for an answer
-GIVE_UP = 600.0  # seconds after which it repeats a request no more
-NEW, COMPLETED = "новая", "завершена"
+PAUSE = 0.02  # seconds between the tasks of a writer, and between reads
+PATIENCE = 15.0  # seconds that a client waits for an answer
+RETRY_AFTER = 1.0  # seconds, where a load balancer's 503 does not say it
+GIVE_UP = 600.0  # seconds after which a writer repeats a request no more
+RECENT = 16  # tasks that are read
+
+NEW, IN_PROGRESS, COMPLETED, DELETED = STATES = "новая", "в процессе", "завершена", None
+"""What each task becomes, in this order; some stay what they are."""
 
 
 @dataclass
@@ -30,48 +34,68 @@ class Ledger:
     email: str
     tasks: dict[str, str | None] = field(default_factory=dict)
     """The status of each title, None when its task was deleted."""
+    deleting: set[str] = field(default_factory=set)
+    """Titles of tasks whose deletion was requested."""
+    recent: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Titles and paths."""
     moments: list[float] = field(default_factory=list)
     """When each write was acknowledged."""
-    answers: Counter[str] = field(default_factory=Counter)
+    writes: Counter[str] = field(default_factory=Counter)
+    reads: Counter[str] = field(default_factory=Counter)
+    stale: int = 0
     unexplained: Counter[str] = field(default_factory=Counter)
-    """Answers that nothing explains but a fault, or a write that was lost."""
+    longest: float = 0
+    """Seconds that a client waited for an answer."""
 
     def outage(self, since: float) -> float:
         """The longest time without a write, in seconds."""
         moments = [since, *(moment for moment in self.moments if moment >= since)]
         return max(after - before for before, after in pairwise([*moments, time.monotonic()]))
 
+    def acknowledge(self, title: str, status: str | None) -> None:
+        self.tasks[title] = status
+        self.moments.append(time.monotonic())
 
-@dataclass
-class Findings:
-    lost: int = 0
-    """Tasks that are not as it was acknowledged: not there, not completed, not deleted."""
-    duplicates: int = 0
-    unacknowledged: int = 0
-    """Tasks that are there although nobody was told so."""
-
-
-def audit(ledger: Ledger, url: str) -> Findings:
-    rows = execute(
-        url,
-        "SELECT title, status FROM tasks JOIN users ON users.id = user_id WHERE email = :email",
-        email=ledger.email,
-    )
-    found: dict[str, str] = {row.title: row.status for row in rows}
-    return Findings(
-        lost=sum(found.get(title) != status for title, status in ledger.tasks.items()),
-        duplicates=len(rows) - len(found),
-        unacknowledged=len(found.keys() - ledger.tasks.keys()),
-    )
+    def compare(self, title: str, acknowledged: str | None, shown: str | None) -> None:
+        """`acknowledged` is the status of the task when its read began."""
+        missing = shown is DELETED and title not in self.deleting
+        self.stale += missing or STATES.index(shown) < STATES.index(acknowledged)
 
 
-class Writer:
-    """Has tasks of its own. It asks the next replica when one has no answer, or answers 503."""
+class Client:
+    """It asks the next address when one has no answer, or answers 503."""
 
-    def __init__(self, replicas: Iterator[httpx2.AsyncClient], ledger: Ledger) -> None:
-        self._replicas = replicas
-        self._replica = next(replicas)
+    def __init__(self, addresses: Iterator[httpx2.AsyncClient], ledger: Ledger) -> None:
+        self._addresses = addresses
+        self._address = next(addresses)
         self._ledger = ledger
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx2.Response | None:
+        """The answer, if there is one that is not 503; else None, after a pause."""
+        answers = self._ledger.reads if method == "GET" else self._ledger.writes
+        began = time.monotonic()
+        try:
+            answer = await self._address.request(method, path, **options)
+        except httpx2.TransportError as error:
+            answers[type(error).__name__] += 1
+            pause = PAUSE
+        else:
+            answers[str(answer.status_code)] += 1
+            if answer.status_code != 503:
+                return answer
+            pause = float(answer.headers.get("Retry-After", RETRY_AFTER))
+        finally:
+            self._ledger.longest = max(self._ledger.longest, time.monotonic() - began)
+        self._address = next(self._addresses)
+        await asyncio.sleep(pause)
+        return None
+
+    def _find_unexplained(self, method: str, answer: httpx2.Response | None) -> None:
+        self._ledger.unexplained[f"{method} {answer.status_code if answer else 'given up'}"] += 1
+
+
+class Writer(Client):
+    """Has tasks of its own."""
 
     async def run(self, stop: threading.Event) -> None:
         for number in count():
@@ -81,23 +105,36 @@ class Writer:
             await asyncio.sleep(PAUSE)
 
     async def _live(self, number: int) -> None:
-        """Make a task; complete it, two times of three; then delete it, every other time."""
-        title, tasks = str(uuid4()), self._ledger.tasks
+        """Make a task, and have it go through none, one, two or all of the further states."""
+        title = str(uuid4())
         made = await self._write(
             "POST", "/tasks", 201, json={"title": title}, headers={"Idempotency-Key": title}
         )
         if not made:
             return
-        tasks[title] = NEW
-        path = made.headers["Location"]
-        if number % 3:
-            etag = {"If-Match": made.headers["ETag"]}
-            status = {"status": COMPLETED}
-            if not await self._write("PATCH", path, 200, repeated=412, json=status, headers=etag):
+        self._ledger.acknowledge(title, NEW)
+        path, etag = made.headers["Location"], made.headers["ETag"]
+        self._ledger.recent.append((title, path))
+        replacement = {"title": title, "description": "", "status": IN_PROGRESS}
+        for method, status, success, repeated, body in (
+            ("PUT", IN_PROGRESS, 200, 412, {"json": replacement}),
+            ("PATCH", COMPLETED, 200, 412, {"json": {"status": COMPLETED}}),
+            ("DELETE", DELETED, 204, 404, {}),
+        )[: number % len(STATES)]:
+            if status is DELETED:
+                self._ledger.deleting.add(title)
+            answer = await self._write(
+                method, path, success, repeated, headers={"If-Match": etag}, **body
+            )
+            if not answer:
                 return
-            tasks[title] = COMPLETED
-        if number % 3 == 2 and await self._write("DELETE", path, 204, repeated=404):
-            tasks[title] = None
+            self._ledger.acknowledge(title, status)
+            etag = answer.headers.get("ETag") or await self._read_etag(path)
+
+    async def _read_etag(self, path: str) -> str:
+        """As a client does that was answered 412 because its request had been done before."""
+        answer, _ = await self._repeat("GET", path)
+        return answer.headers.get("ETag", "") if answer else ""
 
     async def _write(
         self, method: str, path: str, success: int, repeated: int = 0, **options: Any
@@ -107,9 +144,8 @@ class Writer:
         """
         answer, again = await self._repeat(method, path, **options)
         if answer and answer.status_code in {success, repeated if again else success}:
-            self._ledger.moments.append(time.monotonic())
             return answer
-        self._ledger.unexplained[f"{method} {answer.status_code if answer else 'given up'}"] += 1
+        self._find_unexplained(method, answer)
         return None
 
     async def _repeat(
@@ -119,29 +155,44 @@ class Writer:
         began = time.monotonic()
         again = False
         while time.monotonic() < began + GIVE_UP:
-            try:
-                answer = await self._replica.request(method, path, **options)
-            except httpx2.TransportError as error:
-                self._ledger.answers[type(error).__name__] += 1
-                pause = PAUSE
-            else:
-                self._ledger.answers[str(answer.status_code)] += 1
-                if answer.status_code != 503:
-                    return answer, again
-                pause = float(answer.headers["Retry-After"])
+            if answer := await self._ask(method, path, **options):
+                return answer, again
             again = True
-            self._replica = next(self._replicas)
-            await asyncio.sleep(pause)
         return None, again
 
 
+class Reader(Client):
+    """Reads tasks that are being written."""
+
+    async def run(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            if self._ledger.recent:
+                await self._read(*secrets.choice(self._ledger.recent))
+            await asyncio.sleep(PAUSE)
+
+    async def _read(self, title: str, path: str) -> None:
+        acknowledged = self._ledger.tasks[title]
+        answer = await self._ask("GET", path)
+        if not answer:
+            return
+        if answer.status_code in {200, 404}:
+            shown = answer.json()["status"] if answer.status_code == 200 else DELETED
+            self._ledger.compare(title, acknowledged, shown)
+        else:
+            self._find_unexplained("GET", answer)
+
+
 @contextmanager
-def load(urls: Sequence[str], writers: int, email: str) -> Iterator[Ledger]:
-    """Write as a new user, in a thread. At the end, what was begun is brought to its end."""
+def load(
+    urls: Sequence[str], writers: int, email: str, patience: float = PATIENCE
+) -> Iterator[Ledger]:
+    """Write and read as a new user, in a thread, with half as many readers as writers. At the end,
+    what was begun is brought to its end.
+    """
     ledger = Ledger(email)
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(asyncio.run, _write_all(urls, writers, ledger, stop))
+        running = pool.submit(asyncio.run, _run(urls, writers, patience, ledger, stop))
         try:
             yield ledger
         finally:
@@ -149,19 +200,23 @@ def load(urls: Sequence[str], writers: int, email: str) -> Iterator[Ledger]:
         running.result()
 
 
-async def _write_all(
-    urls: Sequence[str], writers: int, ledger: Ledger, stop: threading.Event
+async def _run(
+    urls: Sequence[str], writers: int, patience: float, ledger: Ledger, stop: threading.Event
 ) -> None:
     async with AsyncExitStack() as stack:
-        replicas = [
-            await stack.enter_async_context(httpx2.AsyncClient(base_url=url, timeout=PATIENCE))
+        addresses = [
+            await stack.enter_async_context(httpx2.AsyncClient(base_url=url, timeout=patience))
             for url in urls
         ]
         user = {"name": "x", "email": ledger.email, "password": PASSWORD}
-        (await replicas[0].post("/users", json=user)).raise_for_status()
+        (await addresses[0].post("/users", json=user)).raise_for_status()
         form = {"grant_type": "password", "username": ledger.email, "password": PASSWORD}
-        login = (await replicas[0].post("/auth/token", data=form)).raise_for_status().json()
-        for replica in replicas:
-            replica.headers["Authorization"] = f"Bearer {login['access_token']}"
-        turns = cycle(replicas)
-        await asyncio.gather(*(Writer(turns, ledger).run(stop) for _ in range(writers)))
+        login = (await addresses[0].post("/auth/token", data=form)).raise_for_status().json()
+        for address in addresses:
+            address.headers["Authorization"] = f"Bearer {login['access_token']}"
+        turns = cycle(addresses)
+        clients: list[Writer | Reader] = [
+            *(Writer(turns, ledger) for _ in range(writers)),
+            *(Reader(turns, ledger) for _ in range(writers // 2)),
+        ]
+        await asyncio.gather(*(client.run(stop) for client in clients))
