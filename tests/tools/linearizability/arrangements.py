@@ -114,7 +114,7 @@ class Databases(ExitStack):
             folder = self.enter_context(TemporaryDirectory())
             return Database(f"sqlite:///{folder}/taskapi.db")
         if kind == "cluster":
-            servers = self.enter_context(cluster())
+            servers = self.enter_context(cluster(Cluster))
             url = servers.create_database()
             migrations.upgrade(url)
             return Database(url, servers=servers)
