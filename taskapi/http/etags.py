@@ -1,7 +1,8 @@
 import re
-from typing import Annotated, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
 from pydantic import Field, StringConstraints
 
 from taskapi.exceptions import InvalidCondition, PreconditionFailed
@@ -9,6 +10,7 @@ from taskapi.http.parameters import HeaderParameter, reads
 from taskapi.http.raises import raises
 from taskapi.models import VersionedModel
 
+F = TypeVar("F", bound=Callable[..., Any])
 V = TypeVar("V", bound=VersionedModel)
 
 ENTITY_TAG = re.compile(r'(W/)?("[\x21\x23-\x7e\x80-\xff]*+")')
@@ -115,20 +117,15 @@ def _parse(request: Request, header: HeaderParameter) -> Condition:
     return ENTITY_TAG.findall(condition)
 
 
-@reads(IF_MATCH, IF_NONE_MATCH)
-@raises(InvalidCondition, PreconditionFailed)
-async def get_write_preconditions(request: Request) -> Preconditions:
-    return Preconditions(request)
+def conditional_read(operation: F) -> F:
+    """Declare what an operation reads and raises that checks `Preconditions` before it answers."""
+    declare = raises(InvalidCondition, PreconditionFailed, NotModified)
+    return reads(IF_MATCH, IF_NONE_MATCH)(declare(operation))
 
 
-@reads(IF_MATCH, IF_NONE_MATCH)
-@raises(InvalidCondition, PreconditionFailed, NotModified)
-async def get_read_preconditions(request: Request) -> Preconditions:
-    return Preconditions(request)
-
-
-WritePreconditions = Annotated[Preconditions, Depends(get_write_preconditions)]
-ReadPreconditions = Annotated[Preconditions, Depends(get_read_preconditions)]
+def conditional_write(operation: F) -> F:
+    """Do the same for an operation that checks `Preconditions` before it changes something."""
+    return reads(IF_MATCH, IF_NONE_MATCH)(raises(InvalidCondition, PreconditionFailed)(operation))
 
 
 def with_etag(response: Response, resource: V) -> V:

@@ -1,4 +1,4 @@
-"""Parameters that dependencies read from the request, and declare for the OpenAPI document.
+"""Parameters that operations and dependencies read, and declare for the OpenAPI document.
 
 FastAPI takes 20 µs to read a header field into a parameter, and 80 µs to read a query into a model.
 """

@@ -15,7 +15,7 @@ def raises(*sources: type[Exception] | Callable[..., Any]) -> Callable[[F], F]:
         errors += [source] if isinstance(source, type) else vars(source)["raises"]
 
     def declare(function: F) -> F:
-        vars(function)["raises"] = tuple(errors)
+        vars(function)["raises"] = (*vars(function).get("raises", ()), *errors)
         return function
 
     return declare

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from taskapi.auth.deps import CurrentUserDep
 from taskapi.deps import pager_for
-from taskapi.http.etags import ReadPreconditions, WritePreconditions, with_etag
+from taskapi.http.etags import Preconditions, conditional_read, conditional_write, with_etag
 from taskapi.http.idempotency import IDEMPOTENCY_KEY
 from taskapi.http.openapi import with_headers, with_links
 from taskapi.http.pagination import PageOf, Pager
@@ -75,9 +75,11 @@ async def list_tasks(current_user: CurrentUserDep, pager: TaskPagerDep) -> PageO
     responses={200: with_headers("ETag")},
 )
 @raises(service.get_task)
+@conditional_read
 async def read_task(
-    current_user: CurrentUserDep, response: Response, task_id: PathId, conditions: ReadPreconditions
+    current_user: CurrentUserDep, request: Request, response: Response, task_id: PathId
 ) -> TaskPublic:
+    conditions = Preconditions(request)
     task = await current_user.read(service.get_task, current_user.user_id, task_id, conditions)
     return with_etag(response, task)
 
@@ -89,13 +91,15 @@ async def read_task(
     responses={200: with_headers("ETag")},
 )
 @raises(service.replace_task)
+@conditional_write
 async def replace_task(
     current_user: CurrentUserDep,
+    request: Request,
     response: Response,
     task_id: PathId,
-    conditions: WritePreconditions,
     body: TaskReplace,
 ) -> TaskPublic:
+    conditions = Preconditions(request)
     task = await current_user.write_once(
         service.replace_task, current_user.user_id, task_id, body, conditions
     )
@@ -109,13 +113,15 @@ async def replace_task(
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_task)
+@conditional_write
 async def update_task(
     current_user: CurrentUserDep,
+    request: Request,
     response: Response,
     task_id: PathId,
-    conditions: WritePreconditions,
     body: TaskPatch,
 ) -> TaskPublic:
+    conditions = Preconditions(request)
     task = await current_user.write(
         service.update_task, current_user.user_id, task_id, body, conditions
     )
@@ -124,7 +130,7 @@ async def update_task(
 
 @router.delete("/{task_id}", status_code=204, summary="Delete a task", description=IF_MATCH)
 @raises(service.delete_task)
-async def delete_task(
-    current_user: CurrentUserDep, task_id: PathId, conditions: WritePreconditions
-) -> None:
+@conditional_write
+async def delete_task(current_user: CurrentUserDep, request: Request, task_id: PathId) -> None:
+    conditions = Preconditions(request)
     await current_user.write(service.delete_task, current_user.user_id, task_id, conditions)

@@ -14,8 +14,8 @@ from taskapi.deps import (
 )
 from taskapi.http.etags import (
     Preconditions,
-    ReadPreconditions,
-    WritePreconditions,
+    conditional_read,
+    conditional_write,
     with_etag,
 )
 from taskapi.http.openapi import with_headers, with_links
@@ -95,9 +95,9 @@ async def list_users(current_user: CurrentUserDep, pager: PagerDep) -> PageOf[Us
     description="It is the account that the access token belongs to.",
     responses={200: with_headers("ETag")},
 )
-async def read_me(
-    current_user: CurrentUserDep, response: Response, conditions: ReadPreconditions
-) -> UserPublic:
+@conditional_read
+async def read_me(current_user: CurrentUserDep, request: Request, response: Response) -> UserPublic:
+    conditions = Preconditions(request)
     user = await current_user.read(service.read_user, current_user.user_id, conditions)
     return with_etag(response, user)
 
@@ -109,9 +109,11 @@ async def read_me(
     responses={200: with_headers("ETag")},
 )
 @raises(service.read_user)
+@conditional_read
 async def read_user(
-    current_user: CurrentUserDep, response: Response, user_id: PathId, conditions: ReadPreconditions
+    current_user: CurrentUserDep, request: Request, response: Response, user_id: PathId
 ) -> UserPublic:
+    conditions = Preconditions(request)
     user = await current_user.read(service.read_user, user_id, conditions)
     return with_etag(response, user)
 
@@ -123,15 +125,17 @@ async def read_user(
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
+@conditional_write
 async def replace_user(
     current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
+    request: Request,
     response: Response,
     user_id: PathId,
-    conditions: WritePreconditions,
     body: UserReplace,
 ) -> UserPublic:
+    conditions = Preconditions(request)
     user = await _update(current_user, passwords, throttle, user_id, body, conditions)
     return with_etag(response, user)
 
@@ -143,15 +147,17 @@ async def replace_user(
     responses={200: with_headers("ETag")},
 )
 @raises(service.update_user)
+@conditional_write
 async def update_user(
     current_user: CurrentUserDep,
     passwords: PasswordsDep,
     throttle: PasswordChangeThrottleDep,
+    request: Request,
     response: Response,
     user_id: PathId,
-    conditions: WritePreconditions,
     body: UserPatch,
 ) -> UserPublic:
+    conditions = Preconditions(request)
     user = await _update(current_user, passwords, throttle, user_id, body, conditions)
     return with_etag(response, user)
 
@@ -166,9 +172,9 @@ async def update_user(
     ),
 )
 @raises(service.delete_user)
-async def delete_user(
-    current_user: CurrentUserDep, user_id: PathId, conditions: WritePreconditions
-) -> None:
+@conditional_write
+async def delete_user(current_user: CurrentUserDep, request: Request, user_id: PathId) -> None:
+    conditions = Preconditions(request)
     await current_user.write_account(service.delete_user, current_user.token, user_id, conditions)
 
 
