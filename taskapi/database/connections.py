@@ -26,7 +26,7 @@ class Result:
 
     def __init__(self, cursor: Any, statement: PreparedStatement) -> None:  # noqa: ANN401 -- of either driver
         self.rowcount: int = cursor.rowcount
-        self._rows: Sequence[Any] = statement.rows(cursor) if cursor.description else ()
+        self._rows = statement.rows(cursor)
         self._lastrowid: Any = getattr(cursor, "lastrowid", None)
 
     def all(self) -> Sequence[Any]:

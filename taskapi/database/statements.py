@@ -51,7 +51,8 @@ class PreparedStatement:
             for index, column in enumerate(columns)
             if (processor := _result_processor(column.type, dialect, converters))
         ]
-        self._make_row: Callable[[Sequence[Any]], Any] | None = None
+        self._returns_rows: bool | None = None
+        self._make_row: Callable[[Sequence[Any]], Any]
 
     def parameters(self, values: Mapping[str, object]) -> dict[str, object]:
         """Return the driver's parameters."""
@@ -60,16 +61,24 @@ class PreparedStatement:
             parameters[name] = processor(parameters[name])
         return parameters
 
-    def rows(self, cursor: Any) -> list[Any]:  # noqa: ANN401 -- of either driver
-        """Fetch all rows, as named tuples."""
-        if self._make_row is None:
-            names = [column[0] for column in cursor.description]
-            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 -- made at run time
-            self._make_row = row._make
+    def rows(self, cursor: Any) -> Sequence[Any]:  # noqa: ANN401 -- of either driver
+        """Fetch all rows, as named tuples. There are none if the statement returns no rows."""
+        if self._returns_rows is None:
+            self._describe(cursor.description)
+        if not self._returns_rows:
+            return ()
         make, rows = self._make_row, cursor.fetchall()
         if not self._result_processors:
             return [make(row) for row in rows]
         return [make(self._process(row)) for row in rows]
+
+    def _describe(self, description: Sequence[Sequence[Any]] | None) -> None:
+        """Learn of the columns once: psycopg makes a description anew for each cursor."""
+        if description:
+            names = [column[0] for column in description]
+            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 -- made at run time
+            self._make_row = row._make
+        self._returns_rows = bool(description)
 
     def _process(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
