@@ -9,7 +9,7 @@ import pytest
 
 from tests.databases import execute
 from tests.tools.benchmarks.compare import Measurement, measure
-from tests.tools.benchmarks.contenders import GO, GRANIAN, TASKAPI
+from tests.tools.benchmarks.contenders import GRANIAN, TASKAPI
 from tests.tools.benchmarks.operations import OPERATIONS, Workload
 from tests.tools.benchmarks.servers import Server, serve
 from tests.waiting import HANG
@@ -25,7 +25,7 @@ FORGET_CHANGES = """CREATE TRIGGER forget AFTER UPDATE ON tasks WHEN NEW.descrip
     BEGIN UPDATE tasks SET description = 'lost' WHERE id = NEW.id; END"""
 
 
-@pytest.fixture(scope="module", params=[TASKAPI, GRANIAN, GO], ids=lambda one: one.name)
+@pytest.fixture(scope="module", params=[TASKAPI, GRANIAN], ids=lambda one: one.name)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     with serve(request.param) as running:
         yield running
