@@ -117,15 +117,14 @@ def _parse(request: Request, header: HeaderParameter) -> Condition:
     return ENTITY_TAG.findall(condition)
 
 
-def conditional_read(operation: F) -> F:
-    """Declare what an operation reads and raises that checks `Preconditions` before it answers."""
-    declare = raises(InvalidCondition, PreconditionFailed, NotModified)
-    return reads(IF_MATCH, IF_NONE_MATCH)(declare(operation))
-
-
 def conditional_write(operation: F) -> F:
-    """Do the same for an operation that checks `Preconditions` before it changes something."""
+    """Declare what an operation reads and raises that checks `Preconditions`."""
     return reads(IF_MATCH, IF_NONE_MATCH)(raises(InvalidCondition, PreconditionFailed)(operation))
+
+
+def conditional_read(operation: F) -> F:
+    """Do the same for an operation that only reads."""
+    return raises(NotModified)(conditional_write(operation))
 
 
 def with_etag(response: Response, resource: V) -> V:

@@ -61,9 +61,10 @@ def create_task(
     connection: Connection, owner_id: int, new: TaskCreate, key: str | None
 ) -> VersionedTask:
     """Create a task, or return the one that this idempotency key created before."""
+    request = new.model_dump_json() if key else ""
     if key:
         connection.begin()
-        if answer := find_response(connection, owner_id, key, new.model_dump_json()):
+        if answer := find_response(connection, owner_id, key, request):
             return VersionedTask.model_validate_json(answer)
     now = utc_now()
     values = {
@@ -78,7 +79,7 @@ def create_task(
     task = VersionedTask.model_validate({"id": task_id, **values})
     if key:
         answer = TaskPublic.model_validate(task).model_dump_json()
-        store_response(connection, owner_id, key, new.model_dump_json(), answer)
+        store_response(connection, owner_id, key, request, answer)
     return task
 
 
