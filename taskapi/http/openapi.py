@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
@@ -14,8 +13,8 @@ from taskapi.exceptions import (
     InvalidRequest,
     UnsupportedMediaType,
 )
+from taskapi.http.declarations import declared
 from taskapi.http.etags import NotModified
-from taskapi.http.parameters import declared
 from taskapi.http.problem_details import (
     MODELS,
     REQUEST_ID,
@@ -110,7 +109,7 @@ class DocumentedAPI(FastAPI):
                 models |= {override} if override else set()
                 for method in route.methods or ():
                     operation = document["paths"][route.path_format][method.lower()]
-                    for source in declared(route.dependant):
+                    for source in declared(route.dependant, "reads"):
                         operation.setdefault("parameters", []).extend(source.document(schemas))
                     _add_errors(operation, route, override)
                     _complete(operation, schemas)
@@ -135,7 +134,7 @@ def _add_errors(operation: Json, route: RouteContext, override: Model | None) ->
 
 
 def _errors(operation: Json, route: RouteContext) -> Iterator[type[Exception]]:
-    yield from _raised_by(route.dependant)
+    yield from declared(route.dependant, "raises")
     content = operation.get("requestBody", {}).get("content", {})
     if content:
         yield ContentTooLarge
@@ -143,12 +142,6 @@ def _errors(operation: Json, route: RouteContext) -> Iterator[type[Exception]]:
         yield UnsupportedMediaType
     operation["responses"].pop("422", None)  # FastAPI's own, where there are parameters
     yield getattr(route.original_route, "invalid_request", InvalidRequest)
-
-
-def _raised_by(dependant: Dependant) -> Iterator[type[Exception]]:
-    yield from getattr(dependant.call, "raises", ())
-    for dependency in dependant.dependencies:
-        yield from _raised_by(dependency)
 
 
 def _answer(kind: ProblemKind, override: Model | None) -> Json:

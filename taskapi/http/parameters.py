@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar, get_origin
 
 from fastapi import Request
-from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from sqlmodel import SQLModel
+
+from taskapi.http.declarations import declare
 
 F = TypeVar("F", bound=Callable[..., Any])
 M = TypeVar("M", bound=SQLModel)
@@ -75,24 +76,9 @@ class QueryParameters(Generic[M]):
             yield _parameter("query", name, field)
 
 
-Parameters = HeaderParameter | QueryParameters[Any]
-
-
-def reads(*parameters: Parameters) -> Callable[[F], F]:
+def reads(*parameters: HeaderParameter | QueryParameters[Any]) -> Callable[[F], F]:
     """Declare what a dependency or an operation reads from the request itself."""
-
-    def declare(function: F) -> F:
-        vars(function)["reads"] = parameters
-        return function
-
-    return declare
-
-
-def declared(dependant: Dependant) -> Iterator[Parameters]:
-    """Return what an operation and its dependencies have declared."""
-    yield from getattr(dependant.call, "reads", ())
-    for dependency in dependant.dependencies:
-        yield from declared(dependency)
+    return declare("reads", parameters)
 
 
 def _located(error: ValidationError, *place: str) -> RequestValidationError:

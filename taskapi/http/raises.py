@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from taskapi.http.declarations import declare
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -13,9 +15,4 @@ def raises(*sources: type[Exception] | Callable[..., Any]) -> Callable[[F], F]:
     errors: list[type[Exception]] = []
     for source in sources:
         errors += [source] if isinstance(source, type) else vars(source)["raises"]
-
-    def declare(function: F) -> F:
-        vars(function)["raises"] = (*vars(function).get("raises", ()), *errors)
-        return function
-
-    return declare
+    return declare("raises", errors)

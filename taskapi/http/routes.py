@@ -5,7 +5,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from taskapi.http.parameters import QueryParameters, declared
+from taskapi.http.declarations import declared
+from taskapi.http.parameters import QueryParameters
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -22,7 +23,7 @@ class StrictQueryRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
-        if any(isinstance(source, QueryParameters) for source in declared(self.dependant)):
+        if any(isinstance(source, QueryParameters) for source in declared(self.dependant, "reads")):
             return handle
 
         async def handle_without_query(request: Request) -> Response:
