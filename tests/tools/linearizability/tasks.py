@@ -26,7 +26,9 @@ class ListTasks(Read):
 class CreateTask(InSession):
     title: str
     key: str = ""
-    """The Idempotency-Key. A repeat gets the first answer, whatever became of the task."""
+    """The Idempotency-Key, or nothing. A repeat gets the first answer, even if the task was changed
+    or deleted since.
+    """
 
     def act(self, account: Account) -> Outcome:
         created = Task(self.title)
